@@ -1,0 +1,41 @@
+"""Cut a phone down to what its model can do, and say what was left out."""
+
+from typing import Any
+
+import msgspec
+
+from kazoo_provisioner.catalogue.models import Model
+from kazoo_provisioner.model.merge import Warning_
+from kazoo_provisioner.model.phone import Codec, Key, Line, Phone
+
+
+def fit(phone: Phone, model: Model) -> tuple[Phone, tuple[Warning_, ...]]:
+    """Return the phone as its model can be it: lines, keys and codecs that it has, each cut warned of."""
+    warnings: list[Warning_] = []
+    lines = tuple(line for line in phone.lines if line.number <= model.lines)
+    if len(lines) < len(phone.lines):
+        warnings.append(Warning_("lines", f"{model.name} has {model.lines} lines; the others are left out"))
+    changes: dict[str, Any] = {
+        "lines": tuple(_with_codecs(line, model, warnings) for line in lines),
+        "combo_keys": _keys(phone.combo_keys, model.all_keys, "combo_keys", model, warnings),
+        "feature_keys": _keys(phone.feature_keys, model.feature_keys, "feature_keys", model, warnings),
+    }
+    return msgspec.structs.replace(phone, **changes), tuple(dict.fromkeys(warnings))
+
+
+def _with_codecs(line: Line, model: Model, warnings: list[Warning_]) -> Line:
+    codecs: tuple[Codec, ...] = tuple(codec for codec in line.codecs if codec in model.codecs)
+    missing = [codec for codec in line.codecs if codec not in model.codecs]
+    if missing:
+        instead = "" if codecs else "; PCMU instead"
+        warnings.append(Warning_("codec", f"{model.name} does not speak {', '.join(missing)}{instead}"))
+    return msgspec.structs.replace(line, codecs=codecs or ("PCMU",))
+
+
+def _keys(
+    keys: tuple[Key, ...], count: int, field: str, model: Model, warnings: list[Warning_]
+) -> tuple[Key, ...]:
+    fitting = tuple(key for key in keys if key.number <= count)
+    if len(fitting) < len(keys):
+        warnings.append(Warning_("keys", f"{model.name} has {count} {field}; the others are left out"))
+    return fitting

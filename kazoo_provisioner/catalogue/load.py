@@ -1,0 +1,194 @@
+"""The catalogue: every family.yaml of the template folder, checked as a whole."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from kazoo_provisioner.catalogue.models import Family, FamilySpec, FileSpec, Model, ModelSpec
+from kazoo_provisioner.settings import SettingsError, convert, read_yaml
+
+BUNDLED = Path(__file__).resolve().parents[2] / "vendor_templates"
+
+
+class CatalogueError(Exception):
+    """What is wrong with the families, one sentence each; every one names its file."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+class Catalogue:
+    """All families, and the way from what a document says to a model."""
+
+    def __init__(self, families: list[Family], root: Path) -> None:
+        self.root = root
+        self.families = {family.id: family for family in families}
+        self._brands: dict[str, str] = {}
+        self._models: dict[tuple[str, str], Model] = {}
+        self._families: dict[str, Family] = {}
+        for family in families:
+            for brand in (family.spec.brand, *family.spec.brand_aliases):
+                self._brands[brand] = family.spec.brand
+            for model in family.models.values():
+                for name in (model.id, *model.aliases):
+                    self._models[model.brand, name] = model
+
+    def family_of(self, model: Model) -> Family:
+        """Return the family a model belongs to."""
+        return self.families[f"{model.brand}/{model.family}"]
+
+    def brand(self, brand: Any) -> str | None:
+        """Return our id of a brand as a document names it, or None."""
+        return self._brands.get(_id(brand))
+
+    def resolve(self, brand: Any, model: Any) -> Model | None:
+        """Return the model that `provision.endpoint_brand` and `endpoint_model` name, or None.
+
+        The model can be a string, a number (Kazoo 4.3) or a list of which the first known wins. The
+        family is not asked: model ids are unique within a brand, and UIs save wrong families.
+        """
+        ours = self.brand(brand)
+        if ours is None:
+            return None
+        for one in model if isinstance(model, list) else (model,):
+            found = self._models.get((ours, _id(one)))
+            if found:
+                return found
+        return None
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return re.sub(r"\s+", "", str(value)[:80].lower())
+
+
+def load(root: Path = BUNDLED) -> Catalogue:
+    """Read every family below a folder.
+
+    Raises:
+        CatalogueError: with every error found, not just the first.
+    """
+    errors: list[str] = []
+    families: list[Family] = []
+    paths = sorted(root.glob("*/*/family.yaml"))
+    if not paths:
+        raise CatalogueError([f"{root}: holds no <brand>/<family>/family.yaml"])
+    for path in paths:
+        try:
+            families.append(_family(path))
+        except SettingsError as error:
+            errors.append(str(error))
+    errors += _clashes(families)
+    if errors:
+        raise CatalogueError(errors)
+    return Catalogue(families, root)
+
+
+def _family(path: Path) -> Family:
+    spec: FamilySpec = convert(read_yaml(path), FamilySpec, str(path))
+    brand, family = path.parent.parent.name, path.parent.name
+    if (spec.brand, spec.family) != (brand, family):
+        raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {brand}/{family}")
+    if spec.family.startswith("f") or re.fullmatch(r"[0-9]+(e[0-9]+)?", spec.family):
+        raise SettingsError(
+            f"{path}: family: Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
+        )
+    models = {}
+    for model_id, one in spec.models.items():
+        models[model_id] = _model(spec, model_id, one, path)
+    for named in (*(f.models for f in spec.files), *(c.models for c in spec.cannot.values())):
+        if unknown := [m for m in named if m not in models]:
+            raise SettingsError(f"{path}: models: {', '.join(unknown)}: no such model here")
+    for pattern in spec.user_agents:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise SettingsError(f"{path}: user_agents: {pattern!r}: {error}") from error
+    result = Family(spec, models, f"{brand}/{family}", _digest(path.parent))
+    for model in models.values():
+        for file in files_of(result, model):
+            try:
+                file_name(file, model, "0" * 12)
+            except KeyError as error:
+                raise SettingsError(f"{path}: files: {file.name}: {model.id} has no var {error}") from error
+            if not (path.parent / file.template).is_file():
+                raise SettingsError(f"{path}: files: {file.template}: no such template")
+    return result
+
+
+def _model(spec: FamilySpec, model_id: str, one: ModelSpec, path: Path) -> Model:
+    def pick(field: str, fallback: Any = None) -> Any:
+        value = getattr(one, field)
+        value = getattr(spec.defaults, field) if value is None else value
+        value = fallback if value is None else value
+        if value is None:
+            raise SettingsError(f"{path}: models.{model_id}.{field}: give it here or in defaults")
+        return value
+
+    codecs = pick("codecs", spec.codecs)
+    return Model(
+        brand=spec.brand,
+        family=spec.family,
+        id=model_id,
+        name=pick("name", model_id.upper()),
+        aliases=one.aliases,
+        lines=pick("lines"),
+        keys=pick("keys"),
+        feature_keys=pick("feature_keys", 0),
+        modules=pick("modules", 0),
+        module_keys=pick("module_keys", 0),
+        codecs=codecs,
+        vars={**spec.defaults.vars, **one.vars},
+        sources=one.sources or spec.defaults.sources,
+        sure=bool(pick("sure", 0)),
+    )
+
+
+def _clashes(families: list[Family]) -> list[str]:
+    """Find ids that two models share: within a brand all names, over all brands the model ids."""
+    errors = []
+    by_name: dict[tuple[str, str], str] = {}
+    by_id: dict[str, str] = {}
+    for family in families:
+        for model in family.models.values():
+            ours = f"{family.id}/{model.id}"
+            for name in {model.id, *model.aliases}:
+                other = by_name.setdefault((model.brand, name), ours)
+                if other != ours:
+                    errors.append(f"{family.id}/family.yaml: {name} is also {other}")
+            other = by_id.setdefault(model.id, ours)
+            if other != ours:
+                errors.append(
+                    f"{family.id}/family.yaml: {model.id} is also {other}; old kazoo-ui needs them unique"
+                )
+    return errors
+
+
+def _digest(folder: Path) -> str:
+    """Digest of all files of a family and of its brand's shared ones (`<brand>/*.j2`)."""
+    digest = hashlib.sha256()
+    for path in sorted((*folder.parent.glob("*.j2"), *folder.rglob("*"))):
+        if path.is_file():
+            data = path.read_bytes()
+            digest.update(f"{path.relative_to(folder.parent)}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()[:16]
+
+
+def files_of(family: Family, model: Model) -> list[FileSpec]:
+    """Return the files that one model's phones ask for."""
+    return [file for file in family.spec.files if not file.models or model.id in file.models]
+
+
+def file_name(file: FileSpec, model: Model | None, mac: str = "") -> str:
+    """Return a file's real name.
+
+    Raises:
+        KeyError: the pattern names a var that the model has not.
+    """
+    values: dict[str, Any] = {"mac": mac, "MAC": mac.upper()}
+    if model:
+        values |= {"model": model.id, **model.vars}
+    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), file.name)

@@ -1,0 +1,200 @@
+"""Templates into files. Pure CPU: no clock, no network, the same bytes for the same input everywhere."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
+from kazoo_provisioner.catalogue.models import Family, FileSpec, Model
+from kazoo_provisioner.model.phone import Phone, Phonebook
+from kazoo_provisioner.render.formats import SYNTAXES, Syntax
+
+_SAFE_FILTERS = (
+    "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
+    "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
+    "round", "select", "selectattr", "slice", "sort", "string", "sum", "title", "trim", "truncate", "unique",
+    "upper",
+)  # fmt: skip
+"""Every other filter of Jinja's is gone: `safe` and its kin would switch escaping off."""
+
+
+class RenderError(Exception):
+    """A template failed. Names the template, its line and the reason, never a value."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """A finished file under its real name. `sensitive`: made for one phone, so it may hold secrets."""
+
+    name: str
+    type: str
+    sensitive: bool
+    data: bytes
+
+    @property
+    def hash(self) -> str:
+        """Content hash, also the file's ETag."""
+        return hashlib.sha256(self.data).hexdigest()[:32]
+
+
+def printed(syntax: Syntax) -> Any:
+    """Return what every ``{{ }}`` of a syntax goes through: the value's one way into a file.
+
+    In markup what is written once (a macro's output) is known by its type and not written again; line
+    syntaxes leave clean text as it is, so writing it twice is the same.
+    """
+    write = syntax.write
+    markup = syntax.markup
+
+    def finalize(value: Any) -> Any:
+        if markup and isinstance(value, Markup):
+            return value
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        if isinstance(value, int):
+            return str(value)
+        if isinstance(value, str):
+            return Markup(write(value)) if markup else write(value)  # noqa: S704 - `write` is the escaping
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # StrictUndefined raises, and names what is missing
+        raise TypeError(
+            f"a template printed {type(value).__name__}: text, numbers and booleans can be printed"
+        )
+
+    return finalize
+
+
+class Renderer:
+    """All templates of a catalogue, compiled once.
+
+    Raises:
+        RenderError: a template does not compile.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._environments = {name: self._environment(syntax) for name, syntax in SYNTAXES.items()}
+        for family in catalogue.families.values():
+            for file in family.spec.files:
+                self._template(family, file)
+
+    def phone_files(self, phone: Phone, model: Model) -> list[File]:
+        """Render the files of one phone.
+
+        Raises:
+            RenderError: a template failed.
+        """
+        family = self.catalogue.family_of(model)
+        context = {"phone": phone, "model": model, "names": self._names(family, model, phone.mac)}
+        return [
+            self._render(family, file, file_name(file, model, phone.mac), context)
+            for file in files_of(family, model)
+            if file.scope == "phone"
+        ]
+
+    def common_files(self, family: Family) -> list[File]:
+        """Render the files of a family that name no phone, each name once. They see no phone, no account.
+
+        Raises:
+            RenderError: a template failed, or two models make different files of one name.
+        """
+        files: dict[str, File] = {}
+        for model in family.models.values():
+            for file in files_of(family, model):
+                if file.scope not in ("model", "family"):
+                    continue
+                name = file_name(file, model)
+                context = {"model": model, "models": tuple(family.models.values())}
+                made = self._render(family, file, name, context)
+                if files.setdefault(name, made) != made:
+                    raise RenderError(f"{family.id}: models differ in {name}, which they share")
+        return list(files.values())
+
+    def account_files(self, family: Family, phonebook: Phonebook) -> list[File]:
+        """Render an account's phonebook for one family.
+
+        Raises:
+            RenderError: a template failed.
+        """
+        return [
+            self._render(family, file, file_name(file, None), {"phonebook": phonebook})
+            for file in family.spec.files
+            if file.scope == "account"
+        ]
+
+    @staticmethod
+    def _names(family: Family, model: Model, mac: str) -> dict[str, str]:
+        """Return the names of a phone's other files by template: ``names["phonebook.xml.j2"]``."""
+        return {file.template: file_name(file, model, mac) for file in files_of(family, model)}
+
+    def _environment(self, syntax: Syntax) -> jinja2.Environment:
+        environment = jinja2.Environment(
+            autoescape=syntax.markup,
+            finalize=printed(syntax),
+            undefined=jinja2.StrictUndefined,
+            loader=jinja2.FileSystemLoader(self.catalogue.root),
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=-1,
+        )
+        environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
+        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace}
+        return environment
+
+    def _template(self, family: Family, file: FileSpec) -> jinja2.Template:
+        syntax = file.syntax or family.spec.syntax
+        where = f"{family.folder}/{file.template}"
+        if syntax not in self._environments:
+            known = ", ".join(sorted(self._environments))
+            raise RenderError(f"{family.id}: there is no syntax {syntax!r}, only {known}")
+        try:
+            return self._environments[syntax].get_template(where)
+        except jinja2.TemplateSyntaxError as error:
+            raise RenderError(f"{error.name or where} line {error.lineno}: {error.message}") from None
+        except jinja2.TemplateNotFound as error:
+            raise RenderError(f"{where}: no such template: {error}") from None
+        except UnicodeDecodeError:
+            raise RenderError(f"{where}: is not UTF-8 text") from None
+
+    def _render(self, family: Family, file: FileSpec, name: str, context: dict[str, Any]) -> File:
+        template = self._template(family, file)
+        try:
+            text = template.render(family=family.spec, file_name=name, **context)
+        except Exception as error:  # noqa: BLE001 - whatever a template does, one phone fails and no more
+            line = _line_in(error, str(template.filename))
+            raise RenderError(f"{template.name}{line}: {_reason(error)}") from None
+        data = text.encode()
+        if not data.strip():
+            raise RenderError(f"{template.name}: made an empty file")
+        return File(name, file.type, file.scope == "phone", data)
+
+
+def _line_in(error: BaseException, filename: str) -> str:
+    at, line = error.__traceback__, 0
+    while at:
+        if at.tb_frame.f_code.co_filename == filename:
+            line = at.tb_lineno
+        at = at.tb_next
+    return f" line {line}" if line else ""
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong; only Jinja's own words and ours, as other messages can quote a value."""
+    if isinstance(error, jinja2.UndefinedError | jinja2.TemplateError) or "a template printed" in str(error):
+        return str(error)
+    return type(error).__name__
+
+
+def code_version() -> str:
+    """Digest of the code that makes files from documents. A change to it re-renders everything, paced."""
+    folder = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for room in ("model", "catalogue", "render"):
+        for path in sorted((folder / room).glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

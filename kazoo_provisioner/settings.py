@@ -1,0 +1,285 @@
+"""Settings: one YAML file into frozen, validated structs, one per room. An unknown key is an error.
+
+config/kazoo-provisioner.yaml is a commented example of every setting; a test compares it with this file.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+
+
+class SettingsError(Exception):
+    """What is wrong in the settings, in a sentence that names the file and the setting."""
+
+
+class Secret:
+    """A password: in no repr, log or traceback. `reveal` is the one way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Kazoo's documents come from."""
+
+    type: Literal["directory"] = "directory"
+    path: Path = Path("sample/dbs")
+    poll: Seconds = 0.25
+    """Seconds between two looks at the folder."""
+    max_document: Annotated[int, Meta(ge=1024)] = 32 * 1024 * 1024
+    """Bytes; a larger document is skipped and reported."""
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where we keep what we know."""
+
+    path: Path = Path("var/store")
+    history: Annotated[int, Meta(ge=1, le=1000)] = 10
+    """Releases kept for each phone, the one being served included."""
+
+
+class WebSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How phones reach us."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:8080",)
+    """``host:port``; ``[::]:port`` for IPv6; port 0 takes a free one."""
+    serve_without_account: bool = True
+    """Whether ``/p/<file>`` without an account id is answered for files that name a MAC."""
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How we log, to standard output."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """``auto``: columns on a terminal, JSON in a pipe."""
+
+
+class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A SIP server that phones are told."""
+
+    host: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:\[\]_]{1,253}$")]
+    port: Port = 0
+    transport: Literal["udp", "tcp", "tls"] | None = None
+
+
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:_]{1,253}$")]
+
+
+class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What Kazoo's documents have no home for. Unset fields fall through to the layer below."""
+
+    registrars: tuple[ServerSettings, ...] | None = None
+    """In order; none: the account's realm is the registrar."""
+    outbound_proxies: tuple[ServerSettings, ...] | None = None
+    transport: Literal["udp", "tcp", "tls"] | None = None
+    """For servers that name none. udp when nobody says."""
+    tls_port: Port | None = None
+    """Port of servers with transport tls that name none."""
+    srv: bool | None = None
+    """Look servers without a port up by NAPTR/SRV."""
+    nat_keepalive: Annotated[int, Meta(ge=0, le=3600)] | None = None
+    """Seconds; 0 is off."""
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s\"'<>]{1,400}$")] | None = None
+    """How phones reach ``/p``, white-label host and path included, such as ``https://prov.example.com/p``."""
+    ntp: tuple[Host, ...] | None = None
+    admin_password: Secret | None = None
+    user_password: Secret | None = None
+    poll_interval: Annotated[int, Meta(ge=60, le=30 * 86400)] | None = None
+    """Seconds between two times that a phone looks for new files."""
+    expires: Annotated[int, Meta(ge=30, le=86400)] | None = None
+    """Seconds a registration lasts where the device does not say."""
+    timezone: str | None = None
+    language: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?$")] | None = None
+    time_format: Literal["12", "24"] | None = None
+    date_format: Literal["little-endian", "middle-endian", "big-endian"] | None = None
+
+
+class PhonesSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Layers, weakest first: `default`, the account's home `zones`, its reseller, the account."""
+
+    default: PhoneLayer = PhoneLayer()
+    zones: dict[str, PhoneLayer] = {}
+    resellers: dict[str, PhoneLayer] = {}
+    accounts: dict[str, PhoneLayer] = {}
+
+    def layer(self, zone: str | None, reseller: str | None, account: str) -> PhoneLayer:
+        """Return the layers that hold for an account, merged field by field."""
+        merged = BUILT_IN
+        chosen = (
+            self.default,
+            self.zones.get(zone or ""),
+            self.resellers.get(reseller or ""),
+            self.accounts.get(account),
+        )
+        for layer in chosen:
+            if layer is not None:
+                given = {f: v for f in PhoneLayer.__struct_fields__ if (v := getattr(layer, f)) is not None}
+                merged = msgspec.structs.replace(merged, **given)
+        return merged
+
+
+BUILT_IN = PhoneLayer(
+    registrars=(),
+    outbound_proxies=(),
+    transport="udp",
+    tls_port=5061,
+    srv=False,
+    nat_keepalive=30,
+    public_url="http://127.0.0.1:8080/p",
+    ntp=("pool.ntp.org",),
+    admin_password=Secret(""),
+    user_password=Secret(""),
+    poll_interval=3600,
+    expires=300,
+    timezone="UTC",
+    language="en-us",
+    time_format="12",
+    date_format="middle-endian",
+)
+"""What holds when no layer says otherwise."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings, one struct per room."""
+
+    source: SourceSettings = SourceSettings()
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    templates: Path | None = None
+    """Folder of the vendor templates; none: the ones that came with this package."""
+    phones: PhonesSettings = PhonesSettings()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without surprises: a key given twice is an error."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key!r} is given twice", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        SettingsError: it cannot be read or is not YAML; names the file and, where there is one, the line.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
+        raise SettingsError(f"{path}:{line} {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML") from error
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        if len(value) > 128 or not value.isprintable():
+            raise ValueError("must be printable and at most 128 characters")
+        return Secret(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    # Never the value itself: it may be the password that was typed in the wrong place.
+    raise ValueError(f"must be text, not {type(value).__name__}")
+
+
+def _encode(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def fingerprint(settings: Any) -> bytes:
+    """Return the bytes that stand for a struct of settings, secrets included: only ever to be hashed."""
+    return msgspec.json.encode(settings, enc_hook=_encode, order="deterministic")
+
+
+def convert(value: Any, kind: Any, where: str) -> Any:
+    """Turn plain YAML data into a struct.
+
+    Raises:
+        SettingsError: names `where`, the setting and what is wrong with it.
+    """
+    try:
+        return msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = re.search(r" - at `(?P<at>[^`]*)`$", text)
+        at = (found["at"] if found else "$").removeprefix("$").lstrip(".")
+        message = text[: found.start()] if found else text
+        unknown = re.search(r"unknown field `(.*)`", message)
+        if unknown:
+            name = f"{at}.{unknown[1]}" if at else unknown[1]
+            raise SettingsError(f"{where}: {name}: there is no such setting") from error
+        raise SettingsError(f"{where}: {at + ': ' if at else ''}{message}") from error
+
+
+def load(path: Path) -> Settings:
+    """Read and validate a settings file. Relative paths in it are relative to its folder.
+
+    Raises:
+        SettingsError: names the file, the setting and what is wrong with it.
+    """
+    raw = read_yaml(path)
+    settings: Settings = convert({} if raw is None else raw, Settings, str(path))
+    base = path.resolve().parent
+    for name in (*settings.phones.resellers, *settings.phones.accounts):
+        if not re.fullmatch(r"[0-9a-z]{32}", name):
+            raise SettingsError(f"{path}: phones: {name!r} is not an account id (32 of 0-9 a-z)")
+    _check_layers(settings.phones, path)
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        source=replace(settings.source, path=base / settings.source.path),
+        store=replace(settings.store, path=base / settings.store.path),
+        templates=None if settings.templates is None else base / settings.templates,
+    )
+
+
+def _check_layers(phones: PhonesSettings, path: Path) -> None:
+    layers = {"default": phones.default}
+    for kind in ("zones", "resellers", "accounts"):
+        layers.update({f"{kind}.{name}": layer for name, layer in getattr(phones, kind).items()})
+    for name, layer in layers.items():
+        if layer.ntp == ():
+            raise SettingsError(f"{path}: phones.{name}.ntp: give at least one host, or leave it out")
