@@ -8,7 +8,11 @@ from typing import Any
 from kazoo_provisioner.catalogue.models import Family, FamilySpec, FileSpec, Model, ModelSpec
 from kazoo_provisioner.settings import SettingsError, convert, read_yaml
 
-BUNDLED = Path(__file__).resolve().parents[2] / "vendor_templates"
+_PACKAGE = Path(__file__).resolve().parents[1]
+BUNDLED = next(
+    (p for p in (_PACKAGE / "vendor_templates", _PACKAGE.parent / "vendor_templates") if p.is_dir()), _PACKAGE
+)
+"""The templates that came with this program: inside the installed package, beside it in a checkout."""
 
 
 class CatalogueError(Exception):

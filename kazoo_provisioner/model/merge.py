@@ -285,7 +285,7 @@ def _codecs(device: Doc, owner: Doc, warn: Warn) -> tuple[Codec, ...]:
 
 
 def _codec(name: Any) -> Codec | None:
-    """Normalise one of Kazoo's names: ``speex@16000h``, ``CELT@48000h``, ``G722_16`` …"""
+    """Normalise one of Kazoo's names, such as ``speex@16000h``, ``CELT@48000h`` or ``G722_16``."""
     if not isinstance(name, str):
         return None
     upper = name.strip().upper()

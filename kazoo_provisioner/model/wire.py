@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, parse_mac
+from kazoo_provisioner.model.ids import ACCOUNTS_DB, Mac, account_of_db, parse_mac
 
 Doc = dict[str, Any]
 
@@ -161,9 +161,9 @@ _STAR_PATTERN = re.compile(r"\^?(?P<star>\\\*)?\??(?P<digits>[0-9]+)")
 
 
 def feature_number(callflow: Doc) -> str:
-    """Return what to dial for a feature callflow: its featurecode.number, with the star it is reached by.
+    r"""Return what to dial for a feature callflow: its featurecode.number, with the star it is reached by.
 
-    Kazoo's UIs save `featurecode.number` "3" beside the pattern `^\\*3([0-9]*)$` or the number `*3`.
+    Kazoo's UIs save `featurecode.number` "3" beside the pattern `^\*3([0-9]*)$` or the number `*3`.
     Empty when nothing usable is there.
     """
     reached = [n for n in _strings(callflow.get("numbers")) if re.fullmatch(r"[*#]?[0-9]{1,8}", n)]
@@ -210,8 +210,7 @@ def line_targets(device: Doc) -> list[str]:
 def targets(kind: str, doc: Doc) -> set[str]:
     """Return what a document refers to, so that a change there is a change here.
 
-    ``doc/<id>`` a document of the same database, ``mac/<mac>`` a MAC address, ``under/<account>`` an
-    ancestor account.
+    ``doc/<id>`` a document of the same database, ``under/<account>`` an ancestor account.
     """
     if kind == "account":
         under = {f"under/{account}" for account in _strings(doc.get("pvt_tree"))}
@@ -224,6 +223,9 @@ def targets(kind: str, doc: Doc) -> set[str]:
     owner = doc.get("owner_id")
     if isinstance(owner, str) and owner:
         ids.append(owner)
-    found = {f"doc/{i}" for i in ids}
-    mac = parse_mac(doc.get("mac_address"))
-    return found | {f"mac/{mac}"} if mac else found
+    return {f"doc/{i}" for i in ids}
+
+
+def mac_of(kind: str, doc: Doc) -> Mac | None:
+    """Return the MAC address of a device document, or None."""
+    return parse_mac(doc.get("mac_address")) if kind == "device" else None

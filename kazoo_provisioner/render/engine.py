@@ -1,11 +1,14 @@
 """Templates into files. Pure CPU: no clock, no network, the same bytes for the same input everywhere."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import msgspec
+from jinja2 import meta
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
@@ -79,7 +82,7 @@ class Renderer:
         self._environments = {name: self._environment(syntax) for name, syntax in SYNTAXES.items()}
         for family in catalogue.families.values():
             for file in family.spec.files:
-                self._template(family, file)
+                self._compile_all(family, file)
 
     def phone_files(self, phone: Phone, model: Model) -> list[File]:
         """Render the files of one phone.
@@ -132,7 +135,7 @@ class Renderer:
 
     def _environment(self, syntax: Syntax) -> jinja2.Environment:
         environment = jinja2.Environment(
-            autoescape=syntax.markup,
+            autoescape=syntax.markup,  # noqa: S701 - `finalize` writes every value
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
             loader=jinja2.FileSystemLoader(self.catalogue.root),
@@ -146,20 +149,24 @@ class Renderer:
         environment.globals = {"range": range, "namespace": jinja2.utils.Namespace}
         return environment
 
+    def _compile_all(self, family: Family, file: FileSpec) -> None:
+        """Compile a template and everything it includes, imports or extends, so that errors show now."""
+        environment = self._environments[_syntax_name(family, file)]
+        waiting, seen = [f"{family.folder}/{file.template}"], set()
+        while waiting:
+            where = waiting.pop()
+            if where in seen:
+                continue
+            seen.add(where)
+            with _compiling(where):
+                environment.get_template(where)
+                source = environment.loader.get_source(environment, where)[0]  # type: ignore[union-attr]
+                waiting += [
+                    name for name in meta.find_referenced_templates(environment.parse(source)) if name
+                ]
+
     def _template(self, family: Family, file: FileSpec) -> jinja2.Template:
-        syntax = file.syntax or family.spec.syntax
-        where = f"{family.folder}/{file.template}"
-        if syntax not in self._environments:
-            known = ", ".join(sorted(self._environments))
-            raise RenderError(f"{family.id}: there is no syntax {syntax!r}, only {known}")
-        try:
-            return self._environments[syntax].get_template(where)
-        except jinja2.TemplateSyntaxError as error:
-            raise RenderError(f"{error.name or where} line {error.lineno}: {error.message}") from None
-        except jinja2.TemplateNotFound as error:
-            raise RenderError(f"{where}: no such template: {error}") from None
-        except UnicodeDecodeError:
-            raise RenderError(f"{where}: is not UTF-8 text") from None
+        return self._environments[_syntax_name(family, file)].get_template(f"{family.folder}/{file.template}")
 
     def _render(self, family: Family, file: FileSpec, name: str, context: dict[str, Any]) -> File:
         template = self._template(family, file)
@@ -172,6 +179,25 @@ class Renderer:
         if not data.strip():
             raise RenderError(f"{template.name}: made an empty file")
         return File(name, file.type, file.scope == "phone", data)
+
+
+def _syntax_name(family: Family, file: FileSpec) -> str:
+    name = file.syntax or family.spec.syntax
+    if name not in SYNTAXES:
+        raise RenderError(f"{family.id}: there is no syntax {name!r}, only {', '.join(sorted(SYNTAXES))}")
+    return name
+
+
+@contextmanager
+def _compiling(where: str) -> Iterator[None]:
+    try:
+        yield
+    except jinja2.TemplateSyntaxError as error:
+        raise RenderError(f"{error.name or where} line {error.lineno}: {error.message}") from None
+    except jinja2.TemplateNotFound as error:
+        raise RenderError(f"{where}: no such template: {error}") from None
+    except UnicodeDecodeError:
+        raise RenderError(f"{where}: is not UTF-8 text") from None
 
 
 def _line_in(error: BaseException, filename: str) -> str:

@@ -1,0 +1,53 @@
+# kazoo-provisioner. `make run` and `make test` install what they need into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install run test check bench soak golden test-deps clean
+
+help:
+	@echo "make run      serve the sample data on http://127.0.0.1:8080 and print what to try"
+	@echo "make test     everything CI runs: checks, then all tests"
+	@echo "make check    ruff, mypy, import-linter, the tests of the docs"
+	@echo "make bench    speed, as ratios to something measured in the same run"
+	@echo "make soak     hundreds of random crashes, until you stop it"
+	@echo "make golden   write the golden files anew; look at the difference before you commit it"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=... names one)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+run: $(STAMP)
+	$(BIN)/kazoo-provisioner serve --config config/sample.yaml --try
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_docs.py tests/test_house.py
+
+test: check
+	$(BIN)/python -m tests.run
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks
+
+soak: $(STAMP)
+	$(BIN)/pytest tests/system/test_crash.py -k random --soak=$(or $(SOAK),300) -x
+
+golden: $(STAMP)
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_templates.py -k golden
+
+# What the tests use besides Python: nothing yet that a bare machine with curl lacks.
+test-deps:
+	command -v curl >/dev/null || { apt-get update -qq && apt-get install -y -qq curl; }
+
+clean:
+	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,275 @@
+"""The composition root: which rooms make up the supervisor, the reader and the writer.
+
+One supervisor opens the sockets and the lock and keeps two children: the reader answers phones, the
+writer follows documents and renders. Either can die without the other noticing.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from kazoo_provisioner import logs
+from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError, load
+from kazoo_provisioner.model.ids import Mac
+from kazoo_provisioner.processes import Child, run_child
+from kazoo_provisioner.render.engine import File, Renderer, RenderError
+from kazoo_provisioner.settings import Settings, SettingsError
+from kazoo_provisioner.settings import load as load_settings
+from kazoo_provisioner.sources.base import Source
+from kazoo_provisioner.sources.directory import DirectorySource
+from kazoo_provisioner.store.reader import Reader
+from kazoo_provisioner.store.schema import StoreError, lock
+from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.explain import Explainer
+from kazoo_provisioner.sync.reconcile import Reconciler
+from kazoo_provisioner.sync.run import SYNCED, Writer
+from kazoo_provisioner.web.api import Api
+from kazoo_provisioner.web.phones import Phones
+from kazoo_provisioner.web.server import DRAIN, Server
+
+log = structlog.get_logger()
+
+REFUSED = (SettingsError, CatalogueError, RenderError)
+"""What makes settings or templates unusable; each says why."""
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """Load the catalogue that the settings name.
+
+    Raises:
+        CatalogueError: with everything that is wrong in it.
+    """
+    return load(settings.templates or BUNDLED)
+
+
+def source_of(settings: Settings) -> Source:
+    """Make the source that the settings name."""
+    return DirectorySource(settings.source)
+
+
+def open_sockets(listen: tuple[str, ...]) -> list[socket.socket]:
+    """Open the sockets that phones connect to.
+
+    Raises:
+        SettingsError: an address is none, or is taken.
+    """
+    sockets = []
+    for address in listen:
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        if not port.isdecimal() or int(port) > 65535:
+            raise SettingsError(f"web.listen: {address!r} is not host:port")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            one = socket.create_server((host, int(port)), family=family, backlog=1024)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise SettingsError(f"web.listen: cannot listen on {address}: {reason}") from error
+        one.set_inheritable(True)
+        sockets.append(one)
+    return sockets
+
+
+class Supervisor:
+    """Holds lock and sockets, keeps reader and writer alive."""
+
+    def __init__(
+        self, config: Path, settings: Settings, on_synced: Callable[[list[str]], None] | None = None
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._on_synced = on_synced
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises:
+            StoreError, SettingsError: we could not start; says why.
+        """
+        held = lock(self._settings.store.path)
+        Store(
+            self._settings.store.path, self._settings.store.history
+        ).close()  # migrates, or says what is wrong
+        sockets = open_sockets(self._settings.web.listen)
+        config = ["--config", str(self._config)]
+        fds = [one.fileno() for one in sockets]
+        reader = Child("reader", [*config, "--sockets", ",".join(map(str, fds))], fds)
+        writer = Child("writer", config, [held])
+        children = (reader, writer)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._hangup(children))
+        addresses = [_url(one) for one in sockets]
+        log.info(
+            "started",
+            listen=addresses,
+            source=self._settings.source.type,
+            store=str(self._settings.store.path),
+        )
+        keepers = [asyncio.create_task(child.keep(), name=child.role) for child in children]
+        watcher = asyncio.create_task(self._announce(addresses), name="announce")
+        await self._stop.wait()
+        log.info("stopping")
+        # The reader first: it finishes its replies while the writer finishes its transaction.
+        await asyncio.gather(*(child.stop(DRAIN + 5) for child in children))
+        for task in (*keepers, watcher):
+            task.cancel()
+        await asyncio.gather(*keepers, watcher, return_exceptions=True)
+        log.info("stopped")
+
+    def _hangup(self, children: tuple[Child, ...]) -> None:
+        """Pass SIGHUP on, if what is there now could be used."""
+        try:
+            settings = load_settings(self._config)
+            Renderer(catalogue_of(settings))
+        except REFUSED as error:
+            log.error("reload_refused", problem=str(error))
+            return
+        if (settings.source, settings.store, settings.web) != (
+            self._settings.source,
+            self._settings.store,
+            self._settings.web,
+        ):
+            log.warning("reload_needs_restart", settings=["source", "store", "web"])
+        log.info("reloading")
+        for child in children:
+            child.signal(signal.SIGHUP)
+
+    async def _announce(self, addresses: list[str]) -> None:
+        """Tell whoever started us, once, when the first full pass has ended."""
+        if self._on_synced is None:
+            return
+        store = Store(self._settings.store.path, read_only=True)
+        try:
+            while store.meta(SYNCED) is None:  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.1)
+            self._on_synced([f"{addresses[0]}{path}" for path in store.releases.examples()])
+        finally:
+            store.close()
+
+
+def _url(one: socket.socket) -> str:
+    host, port = one.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def run_reader(config: Path, settings: Settings, sockets: list[int], alive: int) -> None:
+    """Be the reader process."""
+    catalogue = catalogue_of(settings)
+    reader = Reader(settings.store.path)
+    handler = Phones(reader, serve_without_account=settings.web.serve_without_account)
+    server = Server(handler, Api(catalogue))
+
+    def reload() -> None:
+        try:
+            server.api = Api(catalogue_of(load_settings(config)))
+        except REFUSED as error:
+            log.error("reload_refused", problem=str(error))
+
+    async def work(stop: asyncio.Event) -> None:
+        await server.start([socket.socket(fileno=fd) for fd in sockets])
+        log.info("serving")
+        await stop.wait()
+        await server.stop()
+        reader.close()
+
+    await run_child(alive, work, reload)
+
+
+async def run_writer(config: Path, settings: Settings, alive: int) -> None:
+    """Be the writer process."""
+    renderer = Renderer(catalogue_of(settings))
+    store = Store(settings.store.path, settings.store.history)
+    writer = Writer(store, source_of(settings), renderer, settings.phones)
+
+    def reload() -> None:
+        try:
+            new = load_settings(config)
+            writer.reload(Renderer(catalogue_of(new)), new.phones)
+        except REFUSED as error:
+            log.error("reload_refused", problem=str(error))
+
+    async def work(stop: asyncio.Event) -> None:
+        running = asyncio.create_task(writer.run(), name="writer")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
+        writer.stop()
+        stopped.cancel()
+        await running
+        store.close()
+
+    log.info("following", source=settings.source.type)
+    await run_child(alive, work, reload)
+
+
+def child(role: str, config: Path, alive: int, sockets: list[int]) -> int:
+    """Run a child process; return its exit code."""
+    try:
+        settings = load_settings(config)
+        logs.configure(settings.log, role)
+        if role == "reader":
+            asyncio.run(run_reader(config, settings, sockets, alive))
+        else:
+            asyncio.run(run_writer(config, settings, alive))
+    except (*REFUSED, StoreError) as error:
+        log.error("process_failed", role=role, problem=str(error))
+        return 3
+    return 0
+
+
+class Workshop:
+    """What the commands look at: the running service's store, or one filled from the source for the moment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.catalogue = catalogue_of(settings)
+        self._settings = settings
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            self.store = Store(settings.store.path, read_only=True)
+        except StoreError:
+            if (settings.store.path / "store.db").exists():
+                raise
+            self._temporary = tempfile.TemporaryDirectory(prefix="kazoo-provisioner-")
+            self.store = asyncio.run(self._fill(Path(self._temporary.name)))
+        self.explainer = Explainer(self.store, self.catalogue, settings.phones)
+
+    async def _fill(self, folder: Path) -> Store:
+        if not self._settings.source.path.is_dir():
+            raise StoreError(
+                f"{self._settings.store.path}: holds no store yet, and the source {self._settings.source.path} cannot be read"
+            )
+        store = Store(folder)
+        quiet = msgspec.structs.replace(self._settings.source, poll=0.05)
+        source = source_of(msgspec.structs.replace(self._settings, source=quiet))
+        writer = Writer(store, source, Renderer(self.catalogue), self._settings.phones)
+        running = asyncio.create_task(writer.run())
+        while store.meta(SYNCED) is None and not running.done():  # noqa: ASYNC110 - another process may write it
+            await asyncio.sleep(0.05)
+        writer.stop()
+        await running
+        return store
+
+    def render(self, account: str, device: str, mac: Mac) -> list[File]:
+        """Render a device's files as they would be made now; nothing is stored.
+
+        Raises:
+            Cannot: its documents make no phone; says why.
+            RenderError: a template failed.
+        """
+        reconciler = Reconciler(self.store, Renderer(self.catalogue), self._settings.phones)
+        return reconciler.preview(account, device, mac)
+
+    def close(self) -> None:
+        """Close the store, and remove it if it was only for the moment."""
+        self.store.close()
+        if self._temporary:
+            self._temporary.cleanup()

@@ -1,0 +1,252 @@
+"""The command line."""
+
+import asyncio
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kazoo_provisioner import app, logs
+from kazoo_provisioner.catalogue.load import CatalogueError
+from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
+from kazoo_provisioner.model.merge import Cannot
+from kazoo_provisioner.render.check import problems
+from kazoo_provisioner.render.engine import File, Renderer
+from kazoo_provisioner.settings import Settings, load
+from kazoo_provisioner.store.schema import StoreError
+
+EXIT_UNUSABLE = 2
+"""Settings, templates or store cannot be used."""
+EXIT_NOT_FOUND = 4
+"""What was asked for is not there."""
+
+DEFAULT_CONFIG = Path("/etc/kazoo-provisioner/kazoo-provisioner.yaml")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn what we know can go wrong into one line and an exit code."""
+    try:
+        yield
+    except CatalogueError as error:
+        for one in error.errors:
+            click.echo(f"error: {one}", err=True)
+        sys.exit(EXIT_UNUSABLE)
+    except (*app.REFUSED, StoreError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_UNUSABLE)
+
+
+def _config_option(command: Any) -> Any:
+    return click.option(
+        "--config", "-c", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
+        envvar="KAZOO_PROVISIONER_CONFIG", help="The settings file.",
+    )(command)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kazoo-provisioner")
+def main() -> None:
+    r"""Phone provisioning for Kazoo.
+
+    Follows Kazoo's documents, keeps every phone's files ready, answers the phones.
+
+    \b
+    Examples:
+      kazoo-provisioner check  -c sample/kazoo-provisioner.yaml
+      kazoo-provisioner serve  -c sample/kazoo-provisioner.yaml
+      kazoo-provisioner explain 00:15:65:aa:bb:cc
+    """
+
+
+@main.command()
+@_config_option
+@click.option("--try", "hints", is_flag=True, help="Print URLs to try once everything is ready.")
+def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes options by name
+    r"""Serve phones until SIGTERM. SIGHUP re-reads settings and templates.
+
+    \b
+    Example:
+      kazoo-provisioner serve -c /etc/kazoo-provisioner/kazoo-provisioner.yaml
+    """
+    with _errors():
+        os.umask(0o077)
+        settings = load(config)
+        logs.configure(settings.log, "supervisor")
+        Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child
+        asyncio.run(app.Supervisor(config, settings, _print_hints if hints else None).run())
+
+
+def _print_hints(urls: list[str]) -> None:
+    click.echo("\nReady. Try, in another terminal:\n")
+    for url in urls:
+        click.echo(f"  curl {url}")
+    base = urls[0].split("/p/")[0] if urls else "http://127.0.0.1:8080"
+    click.echo(f"  curl {base}/p/api/phones/")
+    click.echo("\nEdit a device's JSON below the source folder and ask again. Ctrl-C stops.\n")
+
+
+@main.command(hidden=True)
+@click.argument("role", type=click.Choice(["reader", "writer"]))
+@click.option("--alive", type=int, required=True)
+@click.option("--sockets", default="")
+@_config_option
+def child(role: str, alive: int, sockets: str, config: Path) -> None:
+    """Be one of the processes of `serve`."""
+    os.umask(0o077)
+    sys.exit(app.child(role, config, alive, [int(fd) for fd in sockets.split(",") if fd]))
+
+
+@main.command()
+@_config_option
+def check(config: Path) -> None:
+    r"""Check the settings and every template, without starting anything.
+
+    Renders every model with sample phones and reads the files back. Exit code 0: all is well; 2: not.
+
+    \b
+    Example:
+      kazoo-provisioner check -c /etc/kazoo-provisioner/kazoo-provisioner.yaml
+    """
+    with _errors():
+        settings = load(config)
+        catalogue = app.catalogue_of(settings)
+        found = problems(Renderer(catalogue))
+    for problem in found:
+        click.echo(f"error: {problem}", err=True)
+    if found:
+        sys.exit(EXIT_UNUSABLE)
+    count = sum(len(family.models) for family in catalogue.families.values())
+    click.echo(
+        f"{config}: fine. {len(catalogue.families)} families, {count} models: every template makes what it should."
+    )
+
+
+@main.command()
+@click.argument("mac")
+@click.option(
+    "--account", "-a", default="", help="The account whose phone it is, where several have this MAC."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the files here, for you alone to read.",
+)
+@_config_option
+def render(mac: str, account: str, out: Path | None, config: Path) -> None:
+    r"""Render a phone's files from what is stored now, with the templates as they are now.
+
+    What is served does not change. The files hold passwords.
+
+    \b
+    Examples:
+      kazoo-provisioner render 001565aabbcc
+      kazoo-provisioner render 00:15:65:AA:BB:CC --out /tmp/phone
+    """
+    address = _mac(mac)
+    with _errors():
+        workshop = app.Workshop(_loaded(config))
+        try:
+            files = _rendered(workshop, address, account)
+        finally:
+            workshop.close()
+    if out is None:
+        for file in files:
+            click.echo(f"--- {file.name}\n{file.data.decode()}")
+        return
+    os.umask(0o077)
+    out.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (out / file.name).write_bytes(file.data)
+        click.echo(str(out / file.name))
+
+
+def _rendered(workshop: app.Workshop, mac: Mac, account: str) -> list[File]:
+    owner = workshop.store.claims.owner(account, mac)
+    if owner is None:
+        everyone = [(account_of_db(db) or "", d) for db, d in workshop.store.documents.with_mac(mac)]
+        owner = next((one for one in everyone if not account or one[0] == account), None)
+    if owner is None:
+        click.echo(f"error: no device has the MAC {mac}{' in this account' if account else ''}", err=True)
+        sys.exit(EXIT_NOT_FOUND)
+    try:
+        return workshop.render(*owner, mac)
+    except Cannot as error:
+        click.echo(f"error: {error.code}: {error.detail}", err=True)
+        sys.exit(EXIT_NOT_FOUND)
+
+
+@main.command()
+@click.argument("what")
+@click.option("--account", "-a", default="", help="The account under which the phone asks.")
+@_config_option
+def explain(what: str, account: str, config: Path) -> None:
+    r"""Explain why a phone gets what it gets. WHAT is a MAC address, or the path or URL it asked for.
+
+    Exit code 0: some device has this MAC; 4: none has.
+
+    \b
+    Examples:
+      kazoo-provisioner explain 00:15:65:aa:bb:cc
+      kazoo-provisioner explain /p/<account id>/001565aabbcc.cfg
+    """
+    found = re.search(r"(?<![0-9a-fA-F])[0-9a-fA-F]{12}(?![0-9a-fA-F])", what.rpartition("/")[2])
+    if "/" in what and not account:
+        account = next((part for part in what.lower().split("/") if parse_account_id(part)), "")
+    address = _mac(found[0] if found else what)
+    with _errors():
+        workshop = app.Workshop(_loaded(config))
+        try:
+            lines = workshop.explainer.mac(address, account)
+            known = bool(workshop.store.documents.with_mac(address))
+        finally:
+            workshop.close()
+    click.echo("\n".join(lines))
+    sys.exit(0 if known else EXIT_NOT_FOUND)
+
+
+@main.command()
+@click.option("--count", is_flag=True, help="Only count them.")
+@_config_option
+def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes options by name
+    r"""List the phones we can provision, with their ids in Kazoo's documents.
+
+    \b
+    Examples:
+      kazoo-provisioner models
+      kazoo-provisioner models --count
+    """
+    with _errors():
+        settings = load(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
+        families = app.catalogue_of(settings).families.values()
+    every = [model for family in families for model in family.models.values()]
+    if not count:
+        for model in every:
+            also = f"  also {', '.join(model.aliases)}" if model.aliases else ""
+            click.echo(
+                f"{model.brand}/{model.family}/{model.id:<10} {model.name:<16} {model.lines:>3} lines {model.keys:>3} keys{also}"
+            )
+    brands = Counter(model.brand for model in every)
+    sure = sum(model.sure for model in every)
+    click.echo(
+        f"{len(every)} models, {len(brands)} brands; {sure} with counts that a maker's source confirms"
+    )
+
+
+def _mac(text: str) -> Mac:
+    mac = parse_mac(text)
+    if mac is None:
+        raise click.BadParameter(f"{text!r} is not a MAC address (12 hexadecimal digits)")
+    return mac
+
+
+def _loaded(config: Path) -> Settings:
+    settings = load(config)
+    logs.configure(settings.log, "command", quiet=True)
+    return settings

@@ -1,0 +1,99 @@
+"""Children of the supervisor: started, watched, restarted, ended with it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+_BACK_OFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY = 60.0
+"""Seconds of life after which a death starts the back-off anew."""
+
+
+class Child:
+    """One child process, kept alive until `stop`."""
+
+    def __init__(self, role: str, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+        self.role = role
+        self._arguments = arguments
+        self._descriptors = descriptors
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    async def keep(self) -> None:
+        """Start the process, and again whenever it ends, with growing pauses."""
+        deaths = 0
+        while not self._stopping:
+            began = time.monotonic()
+            code = await self._run()
+            if self._stopping:
+                return
+            deaths = 1 if time.monotonic() - began > _STEADY else deaths + 1
+            pause = _BACK_OFF[min(deaths, len(_BACK_OFF)) - 1]
+            log.error("process_died", role=self.role, code=code, restart_s=pause)
+            await asyncio.sleep(pause)
+
+    async def _run(self) -> int:
+        # The write end stays with us alone: when we are gone, however we went, the child reads the end of it.
+        alive, ours = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "kazoo_provisioner", "child", self.role, "--alive", str(alive), *self._arguments,
+                pass_fds=(alive, *self._descriptors),
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(alive)
+        log.info("process_started", role=self.role, pid=self._process.pid)
+        try:
+            return await self._process.wait()
+        finally:
+            os.close(ours)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it is there."""
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def stop(self, seconds: float) -> None:
+        """End the process: SIGTERM, and after so many seconds SIGKILL."""
+        self._stopping = True
+        self.signal(signal.SIGTERM)
+        if self._process:
+            try:
+                await asyncio.wait_for(self._process.wait(), seconds)
+            except TimeoutError:
+                log.error("process_killed", role=self.role)
+                self.signal(signal.SIGKILL)
+                await self._process.wait()
+
+
+async def run_child(
+    alive: int, work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], on_hangup: Callable[[], None]
+) -> None:
+    """Run a child's one task until SIGTERM, SIGINT or the supervisor's end sets the event that it is given.
+
+    `on_hangup` is called on SIGHUP. What the task raises, this raises.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def supervisor_gone() -> None:
+        loop.remove_reader(alive)
+        stop.set()
+
+    os.set_blocking(alive, False)
+    loop.add_reader(alive, supervisor_gone)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    await work(stop)

@@ -1,0 +1,75 @@
+"""Whether templates make what they should: every model, rendered with sample phones and read back."""
+
+import re
+
+from kazoo_provisioner.catalogue.models import Family, FileSpec, Model
+from kazoo_provisioner.model.phone import Phone
+from kazoo_provisioner.render import samples
+from kazoo_provisioner.render.engine import File, Renderer, RenderError
+from kazoo_provisioner.render.formats import SYNTAXES, FormatError, Pairs, duplicates
+
+
+def parse(family: Family, file: File) -> Pairs:
+    """Read a finished file back, by the syntax that its family gives it.
+
+    Raises:
+        FormatError: it does not follow its syntax.
+    """
+    return SYNTAXES[_spec(family, file).syntax or family.spec.syntax].parse(file.data.decode())
+
+
+def _spec(family: Family, file: File) -> FileSpec:
+    for spec in family.spec.files:
+        pattern = "".join(
+            r"[\w.-]+?" if part.startswith("{") else re.escape(part)
+            for part in re.split(r"(\{\w+\})", spec.name)
+        )
+        if (
+            spec.type == file.type
+            and re.fullmatch(pattern, file.name)
+            and (spec.scope == "phone") == file.sensitive
+        ):
+            return spec
+    raise FormatError(f"{family.id} makes no file {file.name}")
+
+
+def problems(renderer: Renderer) -> list[str]:
+    """Return what is wrong with the templates of a catalogue, a sentence each; nothing: all is well."""
+    found: list[str] = []
+    for family in renderer.catalogue.families.values():
+        try:
+            shared = renderer.common_files(family) + renderer.account_files(family, samples.PHONEBOOK)
+            for file in shared:
+                found += _wrong_with(family, file, family.id)
+        except RenderError as error:
+            found.append(str(error))
+        for model in family.models.values():
+            for name, make in samples.SAMPLES.items():
+                found += _wrong_with_model(renderer, family, model, name, make(model))
+    return list(dict.fromkeys(found))
+
+
+def _wrong_with_model(
+    renderer: Renderer, family: Family, model: Model, sample: str, phone: Phone
+) -> list[str]:
+    what = f"{family.id}/{model.id} with sample {sample!r}"
+    try:
+        files = renderer.phone_files(phone, model)
+    except RenderError as error:
+        return [f"{what}: {error}"]
+    found = [problem for file in files for problem in _wrong_with(family, file, what)]
+    if phone.lines and not found:
+        values = {name.rpartition("@")[2]: value for file in files for name, value in parse(family, file)}
+        found += [
+            f"{what}: {name} is missing or empty" for name in family.spec.required if not values.get(name)
+        ]
+    return found
+
+
+def _wrong_with(family: Family, file: File, what: str) -> list[str]:
+    try:
+        pairs = parse(family, file)
+    except FormatError as error:
+        return [f"{what}: {file.name}: {error}"]
+    twice = [name for name in duplicates(pairs) if name != "include:config"]
+    return [f"{what}: {file.name}: {name} stands there twice" for name in twice]

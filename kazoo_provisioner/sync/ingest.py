@@ -1,0 +1,90 @@
+"""Changes into the store: documents, dirty marks with their causes, and the position, in one transaction."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from kazoo_provisioner.crashpoints import crash_point
+from kazoo_provisioner.model import wire
+from kazoo_provisioner.model.wire import Doc
+from kazoo_provisioner.sources.base import Change
+from kazoo_provisioner.store.documents import Stored
+from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.affected import affected
+
+log = structlog.get_logger()
+
+BATCH = 200
+"""Most changes in one transaction."""
+
+
+class Ingest:
+    """Applies batches of changes. The same change twice is the same as once."""
+
+    def __init__(self, store: Store, source: str) -> None:
+        self._store = store
+        self._source = source
+        self._version = wire.ingest_version()
+        self.announce = False
+
+    def held(self, db: str) -> dict[str, str]:
+        """Return what we hold of a database; revisions are empty when other fields are kept now."""
+        held = self._store.documents.held(db)
+        position = self._store.documents.position(self._source, db)
+        if position and position[2] != self._version:
+            return dict.fromkeys(held, "")
+        return held
+
+    def apply(self, changes: Sequence[Change], identity: str, now: int) -> int:
+        """Write a batch; return how many documents really differed.
+
+        Raises:
+            StoreUnavailableError: nothing was written; apply the same batch again.
+        """
+        moved = 0
+        with self._store.transaction():
+            crash_point("ingest.begin")
+            for change in changes:
+                moved += self._one(change, now)
+            crash_point("ingest.marks")
+            for db, seq in {change.db: change.seq for change in changes}.items():
+                self._store.documents.set_position(self._source, db, seq, identity, self._version)
+            crash_point("ingest.position")
+        crash_point("ingest.committed")
+        return moved
+
+    def _one(self, change: Change, now: int) -> bool:
+        documents = self._store.documents
+        try:
+            new = None if change.body is None else wire.trim(change.db, change.id, change.body)
+            body = wire.encode(new[1]) if new else None
+        except (ValueError, TypeError, RecursionError) as error:
+            # The last good one stays: what cannot be written down cannot be a phone's either.
+            log.warning("document_unreadable", db=change.db, doc=change.id, problem=type(error).__name__)
+            return False
+        stored = documents.latest(change.db, change.id)
+        old: tuple[str, Doc] | None = None
+        if stored and stored.body is not None:
+            old = (stored.kind, wire.decode(stored.body))
+        if old is None and new is None:
+            return False
+        if stored and new and (stored.body, stored.kind) == (body, new[0]):
+            if stored.rev != change.rev:
+                documents.touch(change.db, change.id, change.rev)
+            return False
+        kind = new[0] if new else (old or ("",))[0]
+        targets = wire.targets(*new) if new else set()
+        mac = wire.mac_of(*new) if new else None
+        documents.put(change.db, change.id, Stored(kind, change.rev, body, mac), targets)
+        crash_point("ingest.documents")
+        subjects, priority = affected(self._store, change.db, change.id, old, new)
+        if subjects:
+            cause = self._store.queue.cause("document", f"{change.db}/{change.id}", change.rev, now)
+            self._store.queue.mark(subjects, cause, priority, now)
+        # The first pass is told in one line, "caught_up"; what moves nothing is no news.
+        tell = log.info if subjects and self.announce else log.debug
+        tell(
+            "document_changed", db=change.db, doc=change.id, rev=change.rev, type=kind,
+            deleted=new is None, phones=len(subjects),
+        )  # fmt: skip
+        return True

@@ -1,0 +1,301 @@
+"""From a dirty mark to what is served: documents, phone, files, release. One transaction for a few marks."""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from kazoo_provisioner.catalogue.fit import fit
+from kazoo_provisioner.catalogue.models import Family, Model
+from kazoo_provisioner.crashpoints import crash_point
+from kazoo_provisioner.model import merge, phonebook, wire
+from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
+from kazoo_provisioner.model.merge import Cannot
+from kazoo_provisioner.model.phone import Phone
+from kazoo_provisioner.model.wire import Doc, get
+from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
+from kazoo_provisioner.settings import PhonesSettings
+from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
+from kazoo_provisioner.store.releases import Made, PhoneState
+from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.accounts import Accounts
+from kazoo_provisioner.sync.claims import candidates, settle
+
+log = structlog.get_logger()
+
+BATCH = 10
+"""Most subjects in one transaction: readers never wait, but the WAL stays small."""
+
+
+class Reconciler:
+    """Makes dirty subjects right from what is stored now."""
+
+    def __init__(self, store: Store, renderer: Renderer, phones: PhonesSettings) -> None:
+        self._store = store
+        self.renderer = renderer
+        self._phones = phones
+        self._code = code_version()
+        self.announce = False
+        self._accounts = Accounts(store, phones)
+
+    def run_due(self, now: int, priority: int = BACKGROUND, limit: int = BATCH) -> int:
+        """Take due marks, at most `limit`; return how many there were.
+
+        Raises:
+            StoreUnavailableError: nothing was written; try again.
+        """
+        due = self._store.queue.due(now, limit, priority)
+        if not due:
+            return 0
+        with self._store.transaction():
+            crash_point("reconcile.begin")
+            self._accounts = Accounts(self._store, self._phones)
+            for one in due:
+                self._one(one, now)
+            crash_point("reconcile.cleared")
+        crash_point("reconcile.committed")
+        return len(due)
+
+    def _one(self, due: Due, now: int) -> None:
+        """Handle one mark; whatever goes wrong with it, it alone waits and its old files stay."""
+        kind, _, rest = due.subject.partition("/")
+        started = time.perf_counter()
+        try:
+            with self._store.savepoint():
+                handler: Callable[[Due, str, int], str] = getattr(self, f"_{kind}")
+                outcome = handler(due, rest, now)
+                self._store.queue.clear(due)
+        except RenderError as error:
+            self._failed(due, "render_failed", str(error), now)
+            return
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
+            at = error.__traceback__
+            while at and at.tb_next:
+                at = at.tb_next
+            where = f"{at.tb_frame.f_code.co_name}:{at.tb_lineno}" if at else "?"
+            self._failed(due, "internal_error", f"{type(error).__name__} in {where}", now)
+            return
+        if outcome != "same":
+            tell = log.info if self.announce else log.debug
+            tell(
+                "phone_rendered" if kind == "phone" else f"{kind}_rendered",
+                subject=rest, outcome=outcome, ms=round((time.perf_counter() - started) * 1000, 2),
+                waited_ms=max(0, now - due.first_at),
+            )  # fmt: skip
+
+    def _failed(self, due: Due, problem: str, detail: str, now: int) -> None:
+        delay = self._store.queue.postpone(due, now)
+        kind, _, rest = due.subject.partition("/")
+        account, _, device = rest.partition("/")
+        state = self._store.releases.state(due.subject)
+        if state is None:
+            state = PhoneState(
+                due.subject, account if kind != "common" else "", device if kind == "phone" else ""
+            )
+        if kind == "phone" and state.mac is None:
+            found = self._store.documents.get(db_of_account(account), device)
+            state = msgspec.structs.replace(state, mac=wire.mac_of(*found) if found else None)
+        self._store.releases.set_state(msgspec.structs.replace(state, problem=problem, detail=detail, at=now))
+        log.error(
+            "render_failed",
+            subject=rest,
+            problem=problem,
+            detail=detail,
+            attempt=due.attempts + 1,
+            retry_ms=delay,
+        )
+
+    def _phone(self, due: Due, rest: str, now: int) -> str:
+        account, _, device = rest.partition("/")
+        found = self._store.documents.get(db_of_account(account), device)
+        state = self._store.releases.state(due.subject) or PhoneState(due.subject, account, device)
+        doc = found[1] if found and found[0] == "device" else None
+        mac = wire.mac_of("device", doc) if doc else None
+        scopes = self._scopes(account, device, mac, state.mac, now)
+        crash_point("reconcile.claimed")
+        if doc is None or mac is None:
+            self._store.releases.drop_state(due.subject)
+            return self._withdraw(due, state, now)
+        state = msgspec.structs.replace(state, mac=mac, at=now, problem=None, detail=None, warnings="[]")
+        try:
+            if account not in scopes:
+                owner = self._store.claims.owner(account, mac) or ("", "")
+                raise _WithdrawError("mac_conflict", f"{mac} belongs to device {owner[1]} of this account")
+            model = self._model(doc)
+            self._check_account(account)
+            return self._render_phone(due, state, doc, mac, model, scopes, now)
+        except _WithdrawError as error:
+            gone = msgspec.structs.replace(
+                state, problem=error.code, detail=error.detail, family=None, model=None
+            )
+            self._store.releases.set_state(gone)
+            log.log(*_level(error.code), phone=rest, mac=mac, problem=error.code, detail=error.detail)
+            return self._withdraw(due, state, now)
+        except Cannot as error:
+            self._store.releases.set_state(
+                msgspec.structs.replace(state, problem=error.code, detail=error.detail)
+            )
+            log.warning("phone_problem", phone=rest, mac=mac, problem=error.code, detail=error.detail)
+            return "kept"
+
+    def _scopes(self, account: str, device: str, mac: Mac | None, old: str | None, now: int) -> list[str]:
+        """Settle the claims on a device's MAC, old and new; return the scopes in which it owns the new one."""
+        owned = []
+        for one in {m for m in (mac, parse_mac(old)) if m}:
+            everyone = candidates(self._store, one)
+            for scope in (account, ""):
+                owner = settle(self._store, scope, one, everyone, now)
+                if one == mac and owner == (account, device):
+                    owned.append(scope)
+        return owned
+
+    def _model(self, doc: Doc) -> Model:
+        brand, model = get(doc, "provision.endpoint_brand"), get(doc, "provision.endpoint_model")
+        if not brand or not model:
+            raise _WithdrawError(
+                "no_model", "the device names no brand and model (provision.endpoint_brand, endpoint_model)"
+            )
+        found = self.renderer.catalogue.resolve(brand, model)
+        if found is None:
+            named = f"{str(brand)[:40]}/{str(model)[:40]}"
+            raise _WithdrawError("unknown_model", f"{named!a} is no brand and model we know")
+        return found
+
+    def _check_account(self, account: str) -> None:
+        if self._accounts.get(account) is None:
+            if self._accounts.is_gone(account):
+                raise _WithdrawError("account_gone", f"the document of account {account} was deleted")
+            raise Cannot("account_unknown", f"the document of account {account} was not read yet")
+
+    def _render_phone(
+        self, due: Due, state: PhoneState, doc: Doc, mac: Mac, model: Model, scopes: list[str], now: int
+    ) -> str:
+        merged, warnings = self.merged(state.account, state.device, doc, mac, model)
+        family = self.renderer.catalogue.family_of(model)
+        inputs = self._hash(family, merged, model, scopes)
+        before = state
+        state = msgspec.structs.replace(
+            state, family=family.id, model=model.id, warnings=msgspec.json.encode(warnings).decode()
+        )
+        self._store.releases.set_state(state)
+        self._books_moved(state.account, {before.family, family.id}, before.family != family.id, now)
+        if self._store.releases.inputs_hash(due.subject) == inputs:
+            return "same"
+        files = self.renderer.phone_files(merged, model)
+        crash_point("reconcile.rendered")
+        for warning in warnings:
+            log.warning(
+                "phone_warning",
+                phone=f"{state.account}/{state.device}",
+                code=warning.code,
+                detail=warning.detail,
+            )
+        return self._publish(due, files, scopes, model.id, inputs, now)
+
+    def merged(
+        self, account: str, device: str, doc: Doc, mac: Mac, model: Model
+    ) -> tuple[Phone, tuple[merge.Warning_, ...]]:
+        """Return the phone that a device's documents make, as its model can be it, and what was left out.
+
+        Raises:
+            Cannot: the documents make no phone.
+        """
+        context = self._accounts.get(account)
+        if context is None:
+            raise Cannot("account_unknown", f"the document of account {account} was not read yet")
+        db = db_of_account(account)
+        result = merge.build(device, doc, mac, context, lambda doc_id: self._store.documents.get(db, doc_id))
+        phone, cut = fit(result.phone, model)
+        return phone, (*result.warnings, *cut)
+
+    def preview(self, account: str, device: str, mac: Mac) -> list[File]:
+        """Render a device's files; nothing is stored and no claim is asked.
+
+        Raises:
+            Cannot: its documents make no phone; says why.
+            RenderError: a template failed.
+        """
+        found = self._store.documents.get(db_of_account(account), device)
+        if found is None or found[0] != "device":
+            raise Cannot("no_device", f"there is no device {device} in account {account}")
+        try:
+            model = self._model(found[1])
+        except _WithdrawError as error:
+            raise Cannot(error.code, error.detail) from None
+        phone, _ = self.merged(account, device, found[1], mac, model)
+        return self.renderer.phone_files(phone, model)
+
+    def _books_moved(self, account: str, families: set[str | None], moved: bool, now: int) -> None:  # noqa: FBT001
+        """Mark an account's phonebooks of families that came or went there."""
+        books = [f"book/{account}/{family}" for family in families if family]
+        if moved:
+            cause = self._store.queue.cause("family", account, ",".join(sorted(books)), now)
+            self._store.queue.mark(books, cause, SINGLE, now)
+
+    def _book(self, due: Due, rest: str, now: int) -> str:
+        account, _, family_id = rest.partition("/")
+        family = self.renderer.catalogue.families.get(family_id)
+        context = self._accounts.get(account)
+        if family is None or context is None or family_id not in self._store.releases.families_of(account):
+            self._store.releases.drop_state(due.subject)
+            return (
+                "withdrawn"
+                if self._store.releases.withdraw(due.subject, self._store.queue.causes(due.subject), now)
+                else "same"
+            )
+        docs = self._store.documents.of_kinds(db_of_account(account), phonebook.KINDS)
+        book = phonebook.build(account, context.doc, docs)
+        self._store.releases.set_state(PhoneState(due.subject, account, "", family=family_id, at=now))
+        inputs = self._hash(family, book, None, [account])
+        if self._store.releases.inputs_hash(due.subject) == inputs:
+            return "same"
+        files = self.renderer.account_files(family, book)
+        crash_point("reconcile.rendered")
+        return self._publish(due, files, [account], "", inputs, now)
+
+    def _common(self, due: Due, rest: str, now: int) -> str:
+        family = self.renderer.catalogue.families.get(rest)
+        if family is None:
+            self._store.releases.drop_state(due.subject)
+            return (
+                "withdrawn"
+                if self._store.releases.withdraw(due.subject, self._store.queue.causes(due.subject), now)
+                else "same"
+            )
+        self._store.releases.set_state(PhoneState(due.subject, "", "", at=now))
+        files = self.renderer.common_files(family)
+        return self._publish(due, files, [""], "", self._hash(family, None, None, [""]), now)
+
+    def _publish(
+        self, due: Due, files: list[File], scopes: list[str], model: str, inputs: str, now: int
+    ) -> str:
+        made = [Made(f.name, f.type, f.sensitive, f.data, f.hash) for f in files]
+        causes = self._store.queue.causes(due.subject)
+        changed = self._store.releases.publish(due.subject, made, scopes, model, inputs, causes, now)
+        return "changed" if changed else "same"
+
+    def _withdraw(self, due: Due, state: PhoneState, now: int) -> str:
+        self._books_moved(state.account, {state.family}, state.family is not None, now)
+        causes = self._store.queue.causes(due.subject)
+        return "withdrawn" if self._store.releases.withdraw(due.subject, causes, now) else "same"
+
+    def _hash(
+        self, family: Family, what: msgspec.Struct | None, model: Model | None, scopes: list[str]
+    ) -> str:
+        parts = (family.digest, self._code, what, model, sorted(scopes))
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+class _WithdrawError(Exception):
+    """The documents say that this device has no files: a decision of theirs, not a failure."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail
+
+
+def _level(problem: str) -> tuple[int, str]:
+    """Return level and event of a problem: a softphone without a model is everyday, the rest is worth a look."""
+    return (20, "phone_problem") if problem == "no_model" else (30, "phone_problem")

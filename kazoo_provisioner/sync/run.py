@@ -1,0 +1,138 @@
+"""The writer: a source feeds ingest, ingest feeds the queue, the queue feeds reconcile. One loop."""
+
+import asyncio
+import time
+
+import structlog
+
+from kazoo_provisioner.render.engine import Renderer
+from kazoo_provisioner.settings import PhonesSettings
+from kazoo_provisioner.sources.base import CaughtUp, Change, Event, Inbox, Source
+from kazoo_provisioner.store.queue import ACCOUNT
+from kazoo_provisioner.store.schema import StoreUnavailableError
+from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.ingest import BATCH, Ingest
+from kazoo_provisioner.sync.reconcile import Reconciler
+from kazoo_provisioner.sync.versions import mark_what_is_new
+
+log = structlog.get_logger()
+
+SYNCED = "synced"
+_STORE_RETRY = 1.0
+_HOUSEKEEPING = 60.0
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Writer:
+    """Owns the store. `run` is the only thing that writes to it."""
+
+    def __init__(self, store: Store, source: Source, renderer: Renderer, phones: PhonesSettings) -> None:
+        self._store = store
+        self._source = source
+        self._ingest = Ingest(store, source.name)
+        self._reconciler = Reconciler(store, renderer, phones)
+        self._inbox = Inbox()
+        self._caught_up = store.meta(SYNCED) is not None
+        self._stopping = False
+        self._reload: tuple[Renderer, PhonesSettings] | None = (renderer, phones)
+        self._unwritten: list[Event] = []
+        self._announce(each=store.meta(SYNCED) is not None)
+
+    async def run(self) -> None:
+        """Follow the source until `stop`; raise when the source ends or raises."""
+        feeding = asyncio.create_task(
+            self._source.run(self._inbox, self._ingest.held, self._store.documents.databases), name="source"
+        )
+        housekeeping = time.monotonic()
+        try:
+            while not self._stopping:
+                if feeding.done():
+                    feeding.result()
+                    raise RuntimeError(f"source {self._source.name} ended")
+                try:
+                    pause = self._step()
+                    if time.monotonic() - housekeeping > _HOUSEKEEPING and pause:
+                        housekeeping = time.monotonic()
+                        with self._store.transaction():
+                            self._store.queue.drop_unused_causes()
+                except StoreUnavailableError as error:
+                    log.error("store_unavailable", problem=str(error), retry_ms=int(_STORE_RETRY * 1000))
+                    await asyncio.sleep(_STORE_RETRY)
+                    continue
+                await (self._inbox.wait(pause) if pause else asyncio.sleep(0))
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    def stop(self) -> None:
+        """End `run` after the transaction that is under way."""
+        self._stopping = True
+
+    def reload(self, renderer: Renderer, phones: PhonesSettings) -> None:
+        """Go on with other templates and settings; what they change is re-rendered, paced."""
+        self._reload = (renderer, phones)
+
+    def _step(self) -> float:
+        """Do one piece of work; return how many seconds to wait for more, 0 for not at all."""
+        if self._reload is not None:
+            renderer, phones = self._reload
+            self._reconciler = Reconciler(self._store, renderer, phones)
+            self._announce(each=self._ingest.announce)
+            mark_what_is_new(self._store, renderer.catalogue, phones, now_ms())
+            self._reload = None
+        busy = self._take()
+        if not self._caught_up:
+            return 0.0 if busy else 5.0
+        if self._reconciler.run_due(now_ms(), ACCOUNT):
+            return 0.0
+        started = time.monotonic()
+        if self._reconciler.run_due(now_ms()):
+            # Background work takes half of the time at most, once there is something to serve.
+            return 0.0 if self._store.meta(SYNCED) is None else max(0.001, time.monotonic() - started)
+        self._note_synced()
+        return 0.0 if busy else self._until_due()
+
+    def _take(self) -> bool:
+        """Ingest what has arrived; a batch that could not be written is the next one again."""
+        if not self._unwritten:
+            self._unwritten = self._inbox.take(BATCH)
+        events = self._unwritten
+        changes = [event for event in events if isinstance(event, Change)]
+        if changes:
+            started = time.monotonic()
+            identity = self._source.identity(changes[0].db)
+            moved = self._ingest.apply(changes, identity, now_ms())
+            log.debug(
+                "ingested",
+                changes=len(changes),
+                moved=moved,
+                ms=round((time.monotonic() - started) * 1000, 2),
+            )
+        self._unwritten = []
+        if any(isinstance(event, CaughtUp) for event in events) and not self._caught_up:
+            self._caught_up = True
+            databases, documents = self._store.documents.count()
+            log.info("caught_up", source=self._source.name, databases=databases, documents=documents)
+        return bool(events)
+
+    def _note_synced(self) -> None:
+        """Note the end of the first full pass: everything that it marked was tried."""
+        if self._store.meta(SYNCED) is None and not self._store.queue.untried():
+            with self._store.transaction():
+                self._store.set_meta(SYNCED, str(now_ms()))
+            self._announce(each=True)
+            log.info("synced", phones=self._store.releases.count(), problems=self._store.releases.problems())
+
+    def _announce(self, *, each: bool) -> None:
+        """Log each change at level info: not during the first pass, which is told as a whole."""
+        self._ingest.announce = self._reconciler.announce = each
+
+    def _until_due(self) -> float:
+        next_at = self._store.queue.next_at()
+        if next_at is None:
+            return 5.0
+        return min(5.0, max(0.005, (next_at - now_ms()) / 1000))

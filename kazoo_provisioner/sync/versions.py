@@ -1,0 +1,62 @@
+"""New templates, new code, new settings: what they re-render, marked behind everything else."""
+
+import hashlib
+
+import structlog
+
+from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.render.engine import code_version
+from kazoo_provisioner.settings import PhonesSettings, fingerprint
+from kazoo_provisioner.store.queue import BACKGROUND
+from kazoo_provisioner.store.writer import Store
+
+log = structlog.get_logger()
+
+_FAMILY = "version/family/"
+_SETTINGS = "version/settings"
+
+
+def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings, now: int) -> int:
+    """Compare what the store was rendered with to what there is now; mark what differs; return how many."""
+    marked: set[str] = set()
+    with store.transaction():
+        known = {key.removeprefix(_FAMILY): value for key, value in store.notes(_FAMILY).items()}
+        current = {family.id: f"{family.digest}.{code_version()}" for family in catalogue.families.values()}
+        for family in sorted(known.keys() | current.keys()):
+            if known.get(family) == current.get(family):
+                continue
+            subjects = {f"common/{family}", *store.releases.phones_of_family(family)}
+            _mark(store, subjects, "template", family, current.get(family, "removed"), now)
+            marked |= subjects
+            if family in current:
+                store.set_meta(_FAMILY + family, current[family])
+            else:
+                store.drop_meta(_FAMILY + family)
+        if known != current and known:
+            # A model that nobody knew may be known now, one whose family failed may be mended.
+            subjects = set(store.releases.with_problem())
+            _mark(
+                store,
+                subjects,
+                "template",
+                "all",
+                hashlib.sha256(repr(current).encode()).hexdigest()[:16],
+                now,
+            )
+            marked |= subjects
+        version = hashlib.sha256(fingerprint(phones)).hexdigest()[:16]
+        before = store.meta(_SETTINGS)
+        if before != version:
+            if before is not None:
+                subjects = set(store.releases.all_phones())
+                _mark(store, subjects, "settings", "phones", version, now)
+                marked |= subjects
+            store.set_meta(_SETTINGS, version)
+    if marked:
+        log.info("rerender_marked", subjects=len(marked))
+    return len(marked)
+
+
+def _mark(store: Store, subjects: set[str], kind: str, ref: str, rev: str, now: int) -> None:
+    if subjects:
+        store.queue.mark(sorted(subjects), store.queue.cause(kind, ref, rev, now), BACKGROUND, now)
