@@ -4,6 +4,7 @@ config/kazoo-provisioner.yaml is a commented example of every setting; a test co
 """
 
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,12 +81,12 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A SIP server that phones are told."""
 
-    host: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:\[\]_]{1,253}$")]
+    host: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:\[\]_]{1,253}\Z")]
     port: Port = 0
     transport: Literal["udp", "tcp", "tls"] | None = None
 
 
-Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:_]{1,253}$")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:_]{1,253}\Z")]
 
 
 class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -102,7 +103,7 @@ class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """Look servers without a port up by NAPTR/SRV."""
     nat_keepalive: Annotated[int, Meta(ge=0, le=3600)] | None = None
     """Seconds; 0 is off."""
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s\"'<>]{1,400}$")] | None = None
+    public_url: Annotated[str, Meta(pattern=r"^https?://[!#-&(-;=?-~]{1,400}\Z")] | None = None
     """How phones reach ``/p``, white-label host and path included, such as ``https://prov.example.com/p``."""
     ntp: tuple[Host, ...] | None = None
     admin_password: Secret | None = None
@@ -112,7 +113,7 @@ class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     expires: Annotated[int, Meta(ge=30, le=86400)] | None = None
     """Seconds a registration lasts where the device does not say."""
     timezone: str | None = None
-    language: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?$")] | None = None
+    language: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?\Z")] | None = None
     time_format: Literal["12", "24"] | None = None
     date_format: Literal["little-endian", "middle-endian", "big-endian"] | None = None
 
@@ -201,17 +202,30 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SettingsError: it cannot be read or is not YAML; names the file and, where there is one, the line.
     """
+    # Never the cause, never a quoted text: both show lines of the file, and one may hold a password.
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: is not UTF-8 text") from error
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
-        raise SettingsError(f"{path}:{line} {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is not YAML") from error
+        raise SettingsError(f"{path}:{line} {_problem(error)}") from None
+    except yaml.YAMLError:
+        raise SettingsError(f"{path}: is not YAML") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: is nested too deeply") from None
+    except (ValueError, LookupError, AttributeError, TypeError):  # PyYAML's, of an impossible date or number
+        raise SettingsError(f"{path}: holds a date or number that there cannot be") from None
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """Return PyYAML's words, without what they quote: an alias or a tag may be a password that begins so."""
+    problem = error.problem or "is not YAML"
+    if problem.endswith("is given twice"):
+        return problem
+    return re.sub(r"'(?!<[a-z ]+>')[^']{2,}'", "'…'", problem)
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -242,16 +256,24 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     """
     try:
         return msgspec.convert(value, kind, dec_hook=_decode)
+    except RecursionError:
+        raise SettingsError(f"{where}: is nested too deeply") from None
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = re.search(r" - at `(?P<at>[^`]*)`$", text)
-        at = (found["at"] if found else "$").removeprefix("$").lstrip(".")
-        message = text[: found.start()] if found else text
-        unknown = re.search(r"unknown field `(.*)`", message)
-        if unknown:
-            name = f"{at}.{unknown[1]}" if at else unknown[1]
-            raise SettingsError(f"{where}: {name}: there is no such setting") from error
-        raise SettingsError(f"{where}: {at + ': ' if at else ''}{message}") from error
+        raise SettingsError(f"{where}: {_said(str(error))}") from None
+
+
+def _said(text: str) -> str:
+    """Return msgspec's words about a setting: its name first, and never its value."""
+    found = re.search(r" - at (?P<key>`key` in )?`(?P<at>[^`]*)`$", text)
+    at = (found["at"] if found else "$").removeprefix("$").lstrip(".")
+    message = text[: found.start()] if found else text
+    if message.startswith("Invalid enum value"):
+        message = "not one of the values it can have"
+    unknown = re.search(r"unknown field `(.*)`", message)
+    if unknown:
+        return f"{f'{at}.' if at else ''}{unknown[1]}: there is no such setting"
+    of_key = "a key: " if found and found["key"] else ""
+    return f"{f'{at}: ' if at else ''}{of_key}{message}"
 
 
 def load(path: Path) -> Settings:
@@ -283,3 +305,12 @@ def _check_layers(phones: PhonesSettings, path: Path) -> None:
     for name, layer in layers.items():
         if layer.ntp == ():
             raise SettingsError(f"{path}: phones.{name}.ntp: give at least one host, or leave it out")
+        if layer.timezone is not None and not _is_timezone(layer.timezone):
+            raise SettingsError(f"{path}: phones.{name}.timezone: there is no such zone in the IANA data")
+
+
+def _is_timezone(name: str) -> bool:
+    parts = name.split("/")
+    if not all(re.fullmatch(r"[A-Za-z0-9_+\-]{1,40}", part) for part in parts):
+        return False
+    return resources.files("tzdata").joinpath("zoneinfo", *parts).is_file()

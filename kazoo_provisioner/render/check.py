@@ -71,5 +71,5 @@ def _wrong_with(family: Family, file: File, what: str) -> list[str]:
         pairs = parse(family, file)
     except FormatError as error:
         return [f"{what}: {file.name}: {error}"]
-    twice = [name for name in duplicates(pairs) if name != "include:config"]
+    twice = [name for name in duplicates(pairs) if name not in family.spec.repeats]
     return [f"{what}: {file.name}: {name} stands there twice" for name in twice]

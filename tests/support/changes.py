@@ -65,10 +65,16 @@ def _phone(**values: Any) -> Change:
     return lambda p: replace(p, **values)
 
 
+def unproxied(start: Phone) -> Phone:
+    """The base without outbound proxies: where a line has them, some phones never name its registrars."""
+    return _line("outbound_proxies", ())(start)
+
+
 def changes(model: Model) -> Iterator[tuple[str, str, Change]]:
-    """Yield (field, what is done, the change) for a model."""
+    """Yield (field, what is done, the change) for a model; registrars are changed in the `unproxied` base."""
     yield from _phone_changes()
     yield from _line_changes(model)
+    yield from _registrar_changes()
     for group, size in (("combo_keys", model.all_keys), ("feature_keys", model.feature_keys)):
         start = base(model)
         if size:
@@ -123,15 +129,22 @@ def _line_changes(model: Model) -> Iterator[tuple[str, str, Change]]:
     yield "line.srtp", "required", _line("srtp", "required")
     yield "line.codecs", "order", _line("codecs", ("PCMA", "PCMU", "G722"))
     yield "line.codecs", "fewer", _line("codecs", ("G722", "PCMU"))
-    for servers in ("registrars", "outbound_proxies"):
-        yield f"line.{servers}.host", "other", _server(servers, 0, host="other.example.com")
-        yield f"line.{servers}.port", "other", _server(servers, 0, port=5099)
-        yield f"line.{servers}.transport", "tcp", _server(servers, 0, transport="tcp")
-        yield f"line.{servers}.transport", "tls", _server(servers, 0, transport="tls")
-        yield f"line.{servers}.second", "host", _server(servers, 1, host="other.example.com")
-        yield f"line.{servers}.second", "port", _server(servers, 1, port=5099)
+    yield from _server_changes("outbound_proxies")
     yield "line.outbound_proxies", "none", _line("outbound_proxies", ())
+
+
+def _registrar_changes() -> Iterator[tuple[str, str, Change]]:
+    yield from _server_changes("registrars")
     yield "line.registrars", "one", _line("registrars", (Server("only.example.com"),))
+
+
+def _server_changes(servers: str) -> Iterator[tuple[str, str, Change]]:
+    yield f"line.{servers}.host", "other", _server(servers, 0, host="other.example.com")
+    yield f"line.{servers}.port", "other", _server(servers, 0, port=5099)
+    yield f"line.{servers}.transport", "tcp", _server(servers, 0, transport="tcp")
+    yield f"line.{servers}.transport", "tls", _server(servers, 0, transport="tls")
+    yield f"line.{servers}.second", "host", _server(servers, 1, host="other.example.com")
+    yield f"line.{servers}.second", "port", _server(servers, 1, port=5099)
 
 
 def _key_changes(group: str, size: int, start: Phone) -> Iterator[tuple[str, str, Change]]:
