@@ -225,7 +225,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "is not YAML"
     if problem.endswith("is given twice"):
         return problem
-    return re.sub(r"'(?!<[a-z ]+>')[^']{2,}'", "'…'", problem)
+    return re.sub(r"('.'|'<[a-z ]+>')|'[^']*'", lambda quoted: quoted[1] or "'…'", problem)
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -17,8 +17,8 @@ def fit(phone: Phone, model: Model) -> tuple[Phone, tuple[Warning_, ...]]:
         warnings.append(Warning_("lines", f"{model.name} has {model.lines} lines; the others are left out"))
     changes: dict[str, Any] = {
         "lines": tuple(_with_codecs(line, model, warnings) for line in lines),
-        "combo_keys": _keys(phone.combo_keys, model.all_keys, "combo_keys", model, warnings),
-        "feature_keys": _keys(phone.feature_keys, model.feature_keys, "feature_keys", model, warnings),
+        "combo_keys": _keys(phone, "combo_keys", model.all_keys, model, warnings),
+        "feature_keys": _keys(phone, "feature_keys", model.feature_keys, model, warnings),
     }
     return msgspec.structs.replace(phone, **changes), tuple(dict.fromkeys(warnings))
 
@@ -32,10 +32,10 @@ def _with_codecs(line: Line, model: Model, warnings: list[Warning_]) -> Line:
     return msgspec.structs.replace(line, codecs=codecs or ("PCMU",))
 
 
-def _keys(
-    keys: tuple[Key, ...], count: int, field: str, model: Model, warnings: list[Warning_]
-) -> tuple[Key, ...]:
+def _keys(phone: Phone, field: str, count: int, model: Model, warnings: list[Warning_]) -> tuple[Key, ...]:
+    keys: tuple[Key, ...] = getattr(phone, field)
     fitting = tuple(key for key in keys if key.number <= count)
     if len(fitting) < len(keys):
         warnings.append(Warning_("keys", f"{model.name} has {count} {field}; the others are left out"))
-    return fitting
+    # A key of a line that was cut goes with it; that was warned of.
+    return tuple(key for key in fitting if key.line <= model.lines)

@@ -15,6 +15,10 @@ BUNDLED = next(
 """The templates that came with this program: inside the installed package, beside it in a checkout."""
 
 
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_OF_PHONE = frozenset({"mac", "MAC"})
+
+
 class CatalogueError(Exception):
     """What is wrong with the families, one sentence each; every one names its file."""
 
@@ -96,7 +100,7 @@ def _family(path: Path) -> Family:
     brand, family = path.parent.parent.name, path.parent.name
     if (spec.brand, spec.family) != (brand, family):
         raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {brand}/{family}")
-    if spec.family.startswith("f") or re.fullmatch(r"[0-9]+(e[0-9]+)?", spec.family):
+    if spec.family.startswith("f") or re.fullmatch(r"-?[0-9]+(e-?[0-9]+)?|0[xbo][0-9a-f]+", spec.family):
         raise SettingsError(
             f"{path}: family: Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
         )
@@ -112,15 +116,45 @@ def _family(path: Path) -> Family:
         except re.error as error:
             raise SettingsError(f"{path}: user_agents: {pattern!r}: {error}") from error
     result = Family(spec, models, f"{brand}/{family}", _digest(path.parent))
+    for file in spec.files:
+        _check_file(file, path)
     for model in models.values():
-        for file in files_of(result, model):
-            try:
-                file_name(file, model, "0" * 12)
-            except KeyError as error:
-                raise SettingsError(f"{path}: files: {file.name}: {model.id} has no var {error}") from error
-            if not (path.parent / file.template).is_file():
-                raise SettingsError(f"{path}: files: {file.template}: no such template")
+        _check_names(result, model, path)
     return result
+
+
+def _check_file(file: FileSpec, path: Path) -> None:
+    """Refuse a file whose name needs more than its scope knows, or whose template is not there."""
+    named = set(_VARIABLE.findall(file.name))
+    of_phone = named & _OF_PHONE
+    if file.scope != "phone" and of_phone:
+        raise SettingsError(f"{path}: files: {file.name}: a file of scope {file.scope} knows no MAC address")
+    if file.scope == "account" and named:
+        raise SettingsError(f"{path}: files: {file.name}: a file of scope account knows no model")
+    if re.search(r"[{}]", _VARIABLE.sub("", file.name)):
+        raise SettingsError(f"{path}: files: {file.name}: a brace without its partner")
+    if not (path.parent / file.template).is_file():
+        raise SettingsError(f"{path}: files: {file.template}: no such template")
+
+
+def _check_names(family: Family, model: Model, path: Path) -> None:
+    if reserved := model.vars.keys() & {"model", *_OF_PHONE}:
+        raise SettingsError(
+            f"{path}: models.{model.id}.vars: {', '.join(sorted(reserved))}: means something else"
+        )
+    names: set[str] = set()
+    for file in files_of(family, model):
+        try:
+            name = file_name(file, model, "00156527c98e")
+        except KeyError as error:
+            raise SettingsError(f"{path}: files: {file.name}: {model.id} has no var {error}") from None
+        if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,120}", name) or name in (".", ".."):
+            raise SettingsError(
+                f"{path}: files: {file.name}: {model.id} makes a name of it that no URL can hold"
+            )
+        if name in names:
+            raise SettingsError(f"{path}: files: {file.name}: {model.id} has two files of that name")
+        names.add(name)
 
 
 def _model(spec: FamilySpec, model_id: str, one: ModelSpec, path: Path) -> Model:
@@ -156,7 +190,12 @@ def _clashes(families: list[Family]) -> list[str]:
     errors = []
     by_name: dict[tuple[str, str], str] = {}
     by_id: dict[str, str] = {}
+    brands: dict[str, str] = {}
     for family in families:
+        for name in (family.spec.brand, *family.spec.brand_aliases):
+            brand = brands.setdefault(name, family.spec.brand)
+            if brand != family.spec.brand:
+                errors.append(f"{family.id}/family.yaml: brand_aliases: {name} also means {brand}")
         for model in family.models.values():
             ours = f"{family.id}/{model.id}"
             for name in {model.id, *model.aliases}:
@@ -195,4 +234,4 @@ def file_name(file: FileSpec, model: Model | None, mac: str = "") -> str:
     values: dict[str, Any] = {"mac": mac, "MAC": mac.upper()}
     if model:
         values |= {"model": model.id, **model.vars}
-    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), file.name)
+    return _VARIABLE.sub(lambda match: str(values[match[1]]), file.name)

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from kazoo_provisioner.model.phone import Codec
 
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}$")]
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")]
 Count = Annotated[int, Meta(ge=0, le=999)]
 Scope = Literal["phone", "model", "family", "account"]
 
@@ -19,8 +19,8 @@ class FileSpec(Struct, frozen=True, forbid_unknown_fields=True):
     phonebook). Only files of scope phone see a `Phone`, so only they can hold a secret.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.{}\-]{1,100}$")]
-    template: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./\-]{1,100}$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.{}\-]{1,100}\Z")]
+    template: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./\-]{1,100}\Z")]
     scope: Scope = "phone"
     type: str = "text/plain; charset=utf-8"
     syntax: str | None = None

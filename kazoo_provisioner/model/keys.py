@@ -4,7 +4,8 @@ Documents count keys from "0", we and the phones from 1. Sources: Kazoo's device
 provisioner_v5.erl (what each type means), Monster-UI (what it saves).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 from kazoo_provisioner.model import text, wire
@@ -29,51 +30,58 @@ def user_name(user: Doc) -> str:
 
 
 def build(
-    group: Any, field: str, line_count: int, codes: dict[wire.Feature, str], lookup: Lookup, warn: Warn
+    group: Any,
+    field: str,
+    lines: Sequence[int],
+    codes: dict[wire.Feature, str],
+    lookup: Lookup,
+    warn: Warn,
 ) -> tuple[Key, ...]:
-    """Read one group of keys, in order of their numbers. What cannot be used is left out, with a warning."""
+    """Read one group of keys, in order of their numbers. What cannot be used is left out, with a warning.
+
+    `lines` are the numbers of the phone's lines: its line keys take them in turn, other keys the first.
+    """
     if not isinstance(group, dict):
         return ()
-    numbered = sorted(
-        (number, key)
-        for name, key in group.items()
-        if (number := _number(name)) is not None
-        for key in [_Raw(key)]
-    )
-    if len(numbered) < len(group):
-        warn("key_number", f"{field}: a key whose number is not 0 to {MAX_KEYS - 1}")
-    keys: list[Key] = []
-    lines_given = 0
-    for number, raw in numbered:
-        at = f"{field}.{number}"
-        kind = get(raw.key, "type")
-        if kind == "line":
-            line = lines_given % max(line_count, 1) + 1
-            lines_given += 1
-            keys.append(Key(number + 1, "line", line=line))
-        elif kind == "none" or raw.key is None:
-            keys.append(Key(number + 1, "none"))
+    numbered: dict[int, Any] = {}
+    for name, key in group.items():
+        number = _number(name)
+        if number is None or number in numbered:
+            warn("key_number", f"{field}.{name}: not a number from 0 to {MAX_KEYS - 1} that no other key has")
         else:
-            found = _value(kind, raw.key, at, codes, lookup, warn)
+            numbered[number] = key
+    keys: list[Key] = []
+    turn = cycle(lines or (1,))
+    first = next(iter(lines), 1)
+    for number in sorted(numbered):
+        key, at = numbered[number], f"{field}.{number}"
+        kind = get(key, "type")
+        if kind == "line":
+            keys.append(Key(number + 1, "line", line=next(turn)))
+        elif kind == "none" or key is None:
+            keys.append(Key(number + 1, "none", line=first))
+        else:
+            found = _usable(kind, key, at, codes, lookup, warn)
             if found:
                 value, label = found
-                keys.append(Key(number + 1, kind, value, label))
+                keys.append(Key(number + 1, kind, value, label, first))
     return tuple(keys)
-
-
-class _Raw:
-    """A key as it stands in the document; keys with one number ("1", "01") are equal in order."""
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-    def __lt__(self, other: object) -> bool:
-        return False
 
 
 def _number(name: object) -> int | None:
     number = wire.whole(name)
     return number if number is not None and 0 <= number < MAX_KEYS else None
+
+
+def _usable(
+    kind: Any, key: Any, at: str, codes: dict[wire.Feature, str], lookup: Lookup, warn: Warn
+) -> tuple[str, str] | None:
+    """Return (value, label) of a key, or None after a warning: a bad key is no reason for a phone without files."""
+    try:
+        return _value(kind, key, at, codes, lookup, warn)
+    except text.UnusableValueError as error:
+        warn("key_value", f"{at}: {error}")
+        return None
 
 
 def _value(
@@ -85,7 +93,7 @@ def _value(
     if isinstance(raw, dict):
         given_label = text.name(raw.get("label"))
         raw = raw.get("value")
-    value = text.exact(raw, f"{at}.value")
+    value = text.exact(raw, "value")
     if kind == "voicemail":
         return value or codes["voicemail"], given_label or "Voicemail"
     if kind not in ("presence", "speed_dial", "parking", "personal_parking"):

@@ -61,11 +61,13 @@ class Merged(msgspec.Struct, frozen=True):
 
 def is_registering(device: Doc) -> bool:
     """Whether a device registers by user name and password (`sip.method` "ip" does not)."""
-    return (
-        bool(wire.text(device, "sip.username"))
-        and bool(wire.text(device, "sip.password"))
-        and get(device, "sip.method") != "ip"
-    )
+    given = (_is_given(get(device, "sip.username")), _is_given(get(device, "sip.password")))
+    return all(given) and get(device, "sip.method") != "ip"
+
+
+def _is_given(value: Any) -> bool:
+    """Whether a user name or password is there: text that is not blank, or a number (see `text.exact`)."""
+    return bool(value.strip()) if isinstance(value, str) else type(value) is int
 
 
 def star_codes(callflows: Iterable[Doc]) -> dict[wire.Feature, str]:
@@ -94,6 +96,8 @@ def build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Looku
         return Merged(_build(device_id, device, mac, account, lookup, warn), tuple(found))
     except text.UnusableValueError as error:
         raise Cannot("unusable_value", str(error)) from None
+    except RecursionError:
+        raise Cannot("unusable_value", "provision.overrides is nested too deeply") from None
 
 
 def _build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Lookup, warn: Warn) -> Phone:
@@ -102,9 +106,9 @@ def _build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Look
     lines = _lines(device_id, device, provision, account, lookup, warn)
     layer = account.layer
     inherit = (device, owner, account.doc, *account.ancestors)
-    count = max((line.number for line in lines), default=1)
+    numbers = [line.number for line in lines]
     key_groups = {
-        field: keys.build(get(provision, field), field, count, account.codes, lookup, warn)
+        field: keys.build(get(provision, field), field, numbers, account.codes, lookup, warn)
         for field in ("combo_keys", "feature_keys")
     }
     return Phone(
@@ -117,7 +121,7 @@ def _build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Look
         time_format=_choice(provision, "time_format", phone.TimeFormat, layer.time_format, warn),
         date_format=_choice(provision, "date_format", phone.DateFormat, layer.date_format, warn),
         language=_language(inherit, layer),
-        hotline=text.exact(get(provision, "hotline"), "provision.hotline", 64),
+        hotline=_hotline(provision, warn),
         vlan=_vlan(provision, warn),
         voicemail_beep=get(provision, "voicemail_beep") not in (0, "0", False, "false"),
         ntp=layer.ntp or (),
@@ -320,6 +324,14 @@ def _choice(provision: Doc, field: str, kind: Any, default: str | None, warn: Wa
     if value not in (None, "", "inherit"):
         warn(field, f"provision.{field}: not one of {', '.join(get_args(kind))}")
     return cast("str", default)
+
+
+def _hotline(provision: Doc, warn: Warn) -> str:
+    try:
+        return text.exact(get(provision, "hotline"), "provision.hotline", 64)
+    except text.UnusableValueError as error:
+        warn("hotline", str(error))
+        return ""
 
 
 def _vlan(provision: Doc, warn: Warn) -> int | None:

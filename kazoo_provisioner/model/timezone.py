@@ -2,6 +2,8 @@
 
 Read from the POSIX rule that ends every compiled zone file of the tzdata package (RFC 8536, section 3.3),
 so that every node with the same packages renders the same bytes, whatever its system has.
+The table before that rule is not read: exceptions of single years (Morocco's Ramadan, a winter that Cuba left
+out) are not in our zones, as which year it is would make the bytes depend on the day they were rendered.
 """
 
 import re

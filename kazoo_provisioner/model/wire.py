@@ -63,7 +63,7 @@ FEATURE_DEFAULTS: dict[Feature, str] = {"parking": "*3", "voicemail": "*97", "pi
 
 def ingest_version() -> str:
     """Name the set of types and fields that we keep."""
-    text = repr((sorted(_KEEP.items()), sorted(_FEATURES.items()), 1))
+    text = repr((sorted(_KEEP.items()), sorted(_FEATURES.items()), 2))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -157,7 +157,7 @@ def feature_of(callflow: Doc) -> Feature | None:
     return feature
 
 
-_STAR_PATTERN = re.compile(r"\^?(?P<star>\\\*)?\??(?P<digits>[0-9]+)")
+_STAR_PATTERN = re.compile(r"\^?(?P<star>\\\*)?\??(?P<digits>[0-9]{1,8})(?![0-9])")
 
 
 def feature_number(callflow: Doc) -> str:
@@ -201,9 +201,9 @@ def key_targets(device: Doc) -> list[str]:
 
 
 def line_targets(device: Doc) -> list[str]:
-    """Return the ids of the devices that `provision.lines` names."""
-    lines = get(device, "provision.lines")
-    lines = lines.values() if isinstance(lines, dict) else ()
+    """Return the ids of the devices that `provision.lines` names, overrides included."""
+    groups = [get(device, path) for path in ("provision.lines", "provision.overrides.lines")]
+    lines = [line for group in groups if isinstance(group, dict) for line in group.values()]
     return [i for line in lines if isinstance(i := get(line, "device_id"), str) and i]
 
 
@@ -212,18 +212,14 @@ def targets(kind: str, doc: Doc) -> set[str]:
 
     ``doc/<id>`` a document of the same database, ``under/<account>`` an ancestor account.
     """
-    if kind == "account":
-        under = {f"under/{account}" for account in _strings(doc.get("pvt_tree"))}
-        return under | {f"doc/{target}" for target in key_targets(doc)}
-    if kind == "user":
-        return {f"doc/{target}" for target in key_targets(doc)}
-    if kind != "device":
+    if kind not in ("account", "user", "device"):
         return set()
     ids = key_targets(doc) + line_targets(doc)
     owner = doc.get("owner_id")
-    if isinstance(owner, str) and owner:
+    if kind == "device" and isinstance(owner, str) and owner:
         ids.append(owner)
-    return {f"doc/{i}" for i in ids}
+    under = _strings(doc.get("pvt_tree")) if kind == "account" else []
+    return {f"doc/{i}" for i in ids} | {f"under/{account}" for account in under}
 
 
 def mac_of(kind: str, doc: Doc) -> Mac | None:

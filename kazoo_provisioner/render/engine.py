@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,16 @@ _SAFE_FILTERS = (
 """Every other filter of Jinja's is gone: `safe` and its kin would switch escaping off."""
 
 
+_INPUTS = ("jinja2", "markupsafe", "tzdata")
+"""Packages whose version can change a file."""
+
+
 class RenderError(Exception):
     """A template failed. Names the template, its line and the reason, never a value."""
+
+
+class _PrintedError(TypeError):
+    """A template printed what is no text, number or boolean."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -63,7 +72,7 @@ def printed(syntax: Syntax) -> Any:
             return Markup(write(value)) if markup else write(value)  # noqa: S704 - `write` is the escaping
         if isinstance(value, jinja2.Undefined):
             str(value)  # StrictUndefined raises, and names what is missing
-        raise TypeError(
+        raise _PrintedError(
             f"a template printed {type(value).__name__}: text, numbers and booleans can be printed"
         )
 
@@ -171,11 +180,11 @@ class Renderer:
     def _render(self, family: Family, file: FileSpec, name: str, context: dict[str, Any]) -> File:
         template = self._template(family, file)
         try:
-            text = template.render(family=family.spec, file_name=name, **context)
+            data = template.render(family=family.spec, file_name=name, **context).encode()
         except Exception as error:  # noqa: BLE001 - whatever a template does, one phone fails and no more
-            line = _line_in(error, str(template.filename))
-            raise RenderError(f"{template.name}{line}: {_reason(error)}") from None
-        data = text.encode()
+            where = _where(error, self.catalogue.root) or template.name
+            reason = _without_secrets(_reason(error), context.get("phone"))
+            raise RenderError(f"{where}: {reason}") from None
         if not data.strip():
             raise RenderError(f"{template.name}: made an empty file")
         return File(name, file.type, file.scope == "phone", data)
@@ -200,26 +209,38 @@ def _compiling(where: str) -> Iterator[None]:
         raise RenderError(f"{where}: is not UTF-8 text") from None
 
 
-def _line_in(error: BaseException, filename: str) -> str:
-    at, line = error.__traceback__, 0
+def _where(error: BaseException, root: Path) -> str:
+    """Return the template and line that an error came from: the innermost, such as an included one."""
+    at, where = error.__traceback__, ""
     while at:
-        if at.tb_frame.f_code.co_filename == filename:
-            line = at.tb_lineno
+        path = Path(at.tb_frame.f_code.co_filename)
+        if path.suffix == ".j2" and path.is_relative_to(root):
+            where = f"{path.relative_to(root).as_posix()} line {at.tb_lineno}"
         at = at.tb_next
-    return f" line {line}" if line else ""
+    return where
 
 
 def _reason(error: Exception) -> str:
     """Say what went wrong; only Jinja's own words and ours, as other messages can quote a value."""
-    if isinstance(error, jinja2.UndefinedError | jinja2.TemplateError) or "a template printed" in str(error):
+    if isinstance(error, jinja2.UndefinedError | jinja2.TemplateError | _PrintedError):
         return str(error)
     return type(error).__name__
 
 
+def _without_secrets(reason: str, phone: Phone | None) -> str:
+    """Take a phone's passwords out: Jinja quotes the name of what is missing, which may be one of them."""
+    if phone is None:
+        return reason
+    secrets = {phone.admin_password, phone.user_password, *(line.password for line in phone.lines)} - {""}
+    for secret in sorted(secrets, key=len, reverse=True):
+        reason = reason.replace(secret, "…").replace(repr(secret)[1:-1], "…")
+    return reason
+
+
 def code_version() -> str:
-    """Digest of the code that makes files from documents. A change to it re-renders everything, paced."""
+    """Digest of what makes files from documents: code and time zones. A change re-renders everything, paced."""
     folder = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr([(name, version(name)) for name in _INPUTS]).encode())
     for room in ("model", "catalogue", "render"):
         for path in sorted((folder / room).glob("*.py")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -82,6 +82,10 @@ class Inbox:
             self._filled.clear()
         return taken
 
+    def wake(self) -> None:
+        """End a `wait` that is under way, though nothing came."""
+        self._filled.set()
+
     async def wait(self, seconds: float | None) -> None:
         """Wait until something is there, at most so long."""
         try:

@@ -71,10 +71,12 @@ class Writer:
     def stop(self) -> None:
         """End `run` after the transaction that is under way."""
         self._stopping = True
+        self._inbox.wake()
 
     def reload(self, renderer: Renderer, phones: PhonesSettings) -> None:
         """Go on with other templates and settings; what they change is re-rendered, paced."""
         self._reload = (renderer, phones)
+        self._inbox.wake()
 
     def _step(self) -> float:
         """Do one piece of work; return how many seconds to wait for more, 0 for not at all."""

@@ -1,0 +1,154 @@
+"""The real service, started as an operator starts it: processes, sockets, signals, log."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tests.support import runlog
+
+PATIENCE = 60.0
+"""Seconds after which something that must come is missing. Nothing is measured by it."""
+
+
+class Got(NamedTuple):
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class Service:
+    """One running `kazoo-provisioner serve`."""
+
+    def __init__(
+        self, folder: Path, documents: Path, extra: str = "", env: dict[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "settings.yaml"
+        if not self.config.exists() or extra:
+            self.config.write_text(
+                f"source: {{path: {documents}, poll: 0.1}}\nstore: {{path: {folder / 'store'}}}\n"
+                f"web: {{listen: ['127.0.0.1:0']}}\nlog: {{level: debug, format: json}}\n{extra}"
+            )
+        self._env = os.environ | (env or {})
+        self.events: list[dict[str, Any]] = []
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.base = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kazoo_provisioner", "serve", "--config", str(self.config)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._env, text=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, args=(self.process, self._lines), daemon=True)
+        self._reader.start()
+        self.base = self.wait("started")["listen"][0]
+        self.wait("serving")
+
+    @staticmethod
+    def _read(process: subprocess.Popen[str], lines: "queue.Queue[dict[str, Any] | None]") -> None:
+        assert process.stdout
+        for line in process.stdout:
+            runlog.add(line)
+            try:
+                lines.put(json.loads(line))
+            except ValueError:
+                lines.put({"event": "not_json", "line": line})
+        process.stdout.close()
+        lines.put(None)
+
+    def wait(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait for a log line; lines on the way go to `events`."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            got = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            assert got is not None, f"the service ended before {event}: {self.events[-3:]}"
+            self.events.append(got)
+            if got["event"] == event and all(got.get(k) == v for k, v in fields.items()):
+                return got
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Take the lines that are there."""
+        while True:
+            try:
+                got = self._lines.get_nowait()
+            except queue.Empty:
+                return self.events
+            if got is not None:
+                self.events.append(got)
+
+    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Got:
+        request = urllib.request.Request(self.base + path, headers=headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return Got(answer.status, answer.read(), dict(answer.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Got(error.code, error.read(), dict(error.headers))
+
+    def until(self, path: str, good: Callable[[Got], bool]) -> Got:
+        """Ask until the answer is good."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            got = self.get(path)
+            if good(got):
+                return got
+            assert time.monotonic() < deadline, f"{path}: {got.status} {got.body[:2000]!r}"
+            time.sleep(0.02)
+
+    def pids(self, role: str) -> int:
+        """The newest process of a role."""
+        self.drain()
+        return next(
+            int(e["pid"])
+            for e in reversed(self.events)
+            if e["event"] == "process_started" and e["role"] == role
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.signal(signal.SIGTERM)
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        self.drain()
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor; its children end because it is gone."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)  # ends when the last process has let go of the pipe
+        assert not self._reader.is_alive(), "a child outlived the supervisor"
+        self.drain()
+
+
+def command(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands."""
+    extra = ["--config", str(config)] if config else []
+    done = subprocess.run(
+        [sys.executable, "-m", "kazoo_provisioner", *arguments, *extra],
+        capture_output=True, text=True, check=False, timeout=PATIENCE * 2,
+    )  # fmt: skip
+    runlog.add(done.stderr)
+    return done

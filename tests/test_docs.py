@@ -1,0 +1,258 @@
+"""The pages against the code, both ways: what one says and the other has not is an error."""
+
+import json
+import re
+import shutil
+import textwrap
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+import msgspec
+import pytest
+import yaml
+
+from kazoo_provisioner import cli, settings
+from kazoo_provisioner.catalogue.load import BUNDLED, load
+from kazoo_provisioner.render import samples
+from kazoo_provisioner.render.check import problems
+from kazoo_provisioner.render.engine import Renderer
+from tests.support.code import logged, problem_codes, reasons, warning_codes
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "config" / "kazoo-provisioner.yaml"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
+
+# What the pages say
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a heading, up to the next one of its level."""
+    text = (ROOT / page).read_text()
+    level = heading.split(" ", 1)[0]
+    found = re.search(
+        rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    assert found, f"{page}: no heading {heading!r}"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of every table row whose first cell is one name in backticks."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def names(text: str) -> list[str]:
+    return [row[0].strip("`") for row in rows(text)]
+
+
+def no_doubles(found: list[str]) -> set[str]:
+    assert len(found) == len(set(found)), sorted(found)
+    return set(found)
+
+
+def test_every_event_is_described() -> None:
+    described = no_doubles(names(section("docs/logs.md", "## Events")))
+    assert described == set(logged())
+    assert len(described) > 20  # or this test reads nothing
+
+
+def test_events_have_the_levels_and_fields_that_are_described() -> None:
+    code = logged()
+    for name, level, _, fields, *_ in rows(section("docs/logs.md", "## Events")):
+        levels, given = code[name.strip("`")]
+        assert set(level.split(" or ")) == levels, name
+        assert set(re.findall(r"`(\w+)`", fields)) == given, name
+
+
+def test_every_reason_is_described() -> None:
+    described = set(names(section("docs/logs.md", "## Reasons of a request")))
+    assert described == reasons()
+
+
+def test_every_problem_is_described() -> None:
+    assert no_doubles(names(section("docs/logs.md", "## Problems of a phone"))) == problem_codes()
+
+
+def test_every_warning_is_described() -> None:
+    assert no_doubles(names(section("docs/logs.md", "## Warnings of a phone"))) == warning_codes()
+
+
+# Settings
+
+
+def settings_paths(kind: Any, at: str = "") -> set[str]:
+    """Every setting below a struct; layers are entered once, by `phones.default`."""
+    found = set()
+    for name, hint in get_type_hints(kind).items():
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            found |= settings_paths(hint, f"{at}{name}.")
+        else:
+            found.add(f"{at}{name}")
+    return found
+
+
+def yaml_paths(value: Any, at: str = "") -> set[str]:
+    if not isinstance(value, dict) or not value:
+        return {at.removesuffix(".")}
+    return {path for name, inner in value.items() for path in yaml_paths(inner, f"{at}{name}.")}
+
+
+def uncommented(text: str) -> str:
+    """The example with its settings that have no default: lines that begin with # alone."""
+    return re.sub(r"(?m)^(\s*)#(?=\S)", r"\1", text)
+
+
+def layers_example() -> dict[str, Any]:
+    """The zones, resellers and accounts at the end of the example."""
+    text = EXAMPLE.read_text().partition("# The same three")[2].partition("\n")[2]
+    found: dict[str, Any] = yaml.safe_load(textwrap.dedent(re.sub(r"(?m)^# ?", "", text)))
+    return found
+
+
+def test_the_example_has_every_setting() -> None:
+    assert yaml_paths(yaml.safe_load(uncommented(EXAMPLE.read_text()))) == settings_paths(settings.Settings)
+
+
+def test_the_defaults_in_the_example_are_true() -> None:
+    loaded = settings.load(EXAMPLE)
+    plain = settings.Settings()
+    base = EXAMPLE.parent
+    replace = msgspec.structs.replace
+    expected = replace(
+        plain,
+        source=replace(plain.source, path=base / plain.source.path),
+        store=replace(plain.store, path=base / plain.store.path),
+        phones=replace(plain.phones, default=settings.BUILT_IN),
+    )
+    assert loaded == expected
+    for field in settings.PhoneLayer.__struct_fields__:
+        assert getattr(loaded.phones.default, field) == getattr(settings.BUILT_IN, field), field
+
+
+def test_what_has_no_default_is_none() -> None:
+    active = yaml_paths(yaml.safe_load(EXAMPLE.read_text()))
+    for path in settings_paths(settings.Settings) - active:
+        value: Any = settings.Settings()
+        for name in path.split("."):
+            value = getattr(value, name)
+        assert value is None, path
+
+
+def test_the_example_of_layers_loads_and_names_every_field_of_a_server(tmp_path: Path) -> None:
+    example = layers_example()
+    assert set(example) == {"zones", "resellers", "accounts"}
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump({"phones": example}))
+    loaded = settings.load(file)
+    assert loaded.phones.zones
+    assert loaded.phones.resellers
+    assert loaded.phones.accounts
+    servers = [s for zone in example["zones"].values() for s in zone["outbound_proxies"]]
+    assert {key for server in servers for key in server} == set(settings.ServerSettings.__struct_fields__)
+
+
+# Commands, targets, links
+
+
+def test_every_command_and_option_is_described() -> None:
+    readme = (ROOT / "README.md").read_text()
+    options: set[str] = set()
+    for name, command in cli.main.commands.items():
+        if command.hidden:
+            continue
+        assert f"`kazoo-provisioner {name}" in readme, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                options |= set(parameter.opts)
+    assert {"--config", "-c", "--out"} <= options
+    for option in sorted(options | {"--help", "-h", "--version"}):
+        assert re.search(rf"`{option}(?: [A-Z]+)?`", readme), option
+
+
+def test_commands_and_options_in_the_readme_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    known = {n for n, c in cli.main.commands.items() if not c.hidden}
+    assert set(re.findall(r"kazoo-provisioner (\w+)", section("README.md", "## Commands"))) == known
+    every = {o for c in cli.main.commands.values() for p in c.params for o in p.opts}
+    assert set(re.findall(r"`(--?[a-z]+)", readme)) <= every | {"--help", "-h", "--version"}
+
+
+def test_make_targets_that_pages_name_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+        assert named <= targets, f"{page}: {named - targets}"
+    assert {"run", "test"} <= set(
+        re.findall(r"^make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    )
+
+
+def anchors(page: Path) -> set[str]:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(there), target
+
+
+def test_the_sample_that_the_readme_changes_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(r"sed -i 's/(.*?)/(.*?)/' (\S+)", readme)
+    assert found
+    (file,) = ROOT.glob(found[3])
+    document = json.loads(file.read_text())
+    assert document["name"] in (found[1], found[2])  # the second: somebody has just tried it
+    assert document["mac_address"].replace(":", "") in readme
+    assert document["sip"]["password"] in readme
+    assert f"/p/{document['pvt_account_id']}/" in readme
+
+
+# The worked example of docs/templates.md
+
+
+def example(name: str) -> str:
+    page = (ROOT / "docs" / "templates.md").read_text()
+    found = re.search(rf"<!-- example: {re.escape(name)} -->\n```\w+\n(.*?)```", page, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_a_model_can_be_added_as_the_page_says(tmp_path: Path) -> None:
+    root = tmp_path / "vendor_templates"
+    shutil.copytree(BUNDLED, root)
+    family_file = root / "yealink" / "t5x" / "family.yaml"
+    before = family_file.read_text()
+    assert re.findall(r"^([a-z_]+):", before, re.MULTILINE)[-1] == "models"
+    family_file.write_text(before.rstrip("\n") + "\n" + example("model"))
+
+    catalogue = load(root)
+    assert catalogue.families.keys() == load().families.keys()
+    said = json.loads(example("document"))["provision"]
+    model = catalogue.resolve(said["endpoint_brand"], said["endpoint_model"])
+    assert model is not None
+    assert load().resolve(said["endpoint_brand"], said["endpoint_model"]) is None
+    assert (model.family, model.lines, model.all_keys) == (said["endpoint_family"], 16, 27 + 3 * 60)
+
+    renderer = Renderer(catalogue)
+    assert problems(renderer) == []
+    wanted = example("files of the phone").split()
+    phone = msgspec.structs.replace(samples.full(model), mac=wanted[0].partition(".")[0])
+    files = renderer.phone_files(phone, model)
+    assert sorted(file.name for file in files) == sorted(wanted)
+    assert model.name.encode() in files[0].data
+    common = {file.name for file in renderer.common_files(catalogue.family_of(model))}
+    assert example("common file").strip() in common
