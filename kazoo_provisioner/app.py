@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import structlog
+from msgspec.structs import replace
 
 from kazoo_provisioner import logs
 from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError, load
 from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.processes import Child, run_child
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
-from kazoo_provisioner.settings import Settings, SettingsError
+from kazoo_provisioner.settings import LogSettings, Settings, SettingsError
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.sources.base import Source
 from kazoo_provisioner.sources.directory import DirectorySource
@@ -99,7 +99,8 @@ class Supervisor:
             self._settings.store.path, self._settings.store.history
         ).close()  # migrates, or says what is wrong
         sockets = open_sockets(self._settings.web.listen)
-        config = ["--config", str(self._config)]
+        # Children read the settings again, but the store is the one whose lock we hold.
+        config = ["--config", str(self._config), "--store", str(self._settings.store.path)]
         fds = [one.fileno() for one in sockets]
         reader = Child("reader", [*config, "--sockets", ",".join(map(str, fds))], fds)
         writer = Child("writer", config, [held])
@@ -134,12 +135,10 @@ class Supervisor:
         except REFUSED as error:
             log.error("reload_refused", problem=str(error))
             return
-        if (settings.source, settings.store, settings.web) != (
-            self._settings.source,
-            self._settings.store,
-            self._settings.web,
-        ):
-            log.warning("reload_needs_restart", settings=["source", "store", "web"])
+        rooms = ("source", "store", "web", "log")
+        moved = [room for room in rooms if getattr(settings, room) != getattr(self._settings, room)]
+        if moved:
+            log.warning("reload_needs_restart", settings=moved)
         log.info("reloading")
         for child in children:
             child.signal(signal.SIGHUP)
@@ -168,21 +167,30 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], alive
     reader = Reader(settings.store.path)
     handler = Phones(reader, serve_without_account=settings.web.serve_without_account)
     server = Server(handler, Api(catalogue))
+    reloading: asyncio.Task[None] | None = None
 
     def reload() -> None:
-        try:
-            server.api = Api(catalogue_of(load_settings(config)))
-        except REFUSED as error:
-            log.error("reload_refused", problem=str(error))
+        nonlocal reloading
+        reloading = asyncio.create_task(asyncio.to_thread(_new_api, config, server), name="reload")
 
     async def work(stop: asyncio.Event) -> None:
         await server.start([socket.socket(fileno=fd) for fd in sockets])
         log.info("serving")
         await stop.wait()
         await server.stop()
+        if reloading:
+            await reloading
         reader.close()
 
     await run_child(alive, work, reload)
+
+
+def _new_api(config: Path, server: Server) -> None:
+    """Load the catalogue anew, beside the loop that answers phones."""
+    try:
+        server.api = Api(catalogue_of(load_settings(config)))
+    except REFUSED as error:
+        log.error("reload_refused", problem=str(error))
 
 
 async def run_writer(config: Path, settings: Settings, alive: int) -> None:
@@ -211,10 +219,12 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     await run_child(alive, work, reload)
 
 
-def child(role: str, config: Path, alive: int, sockets: list[int]) -> int:
+def child(role: str, config: Path, store: Path, alive: int, sockets: list[int]) -> int:
     """Run a child process; return its exit code."""
+    logs.configure(LogSettings(), role)
     try:
         settings = load_settings(config)
+        settings = replace(settings, store=replace(settings.store, path=store))
         logs.configure(settings.log, role)
         if role == "reader":
             asyncio.run(run_reader(config, settings, sockets, alive))
@@ -248,8 +258,8 @@ class Workshop:
                 f"{self._settings.store.path}: holds no store yet, and the source {self._settings.source.path} cannot be read"
             )
         store = Store(folder)
-        quiet = msgspec.structs.replace(self._settings.source, poll=0.05)
-        source = source_of(msgspec.structs.replace(self._settings, source=quiet))
+        quiet = replace(self._settings.source, poll=0.05)
+        source = source_of(replace(self._settings, source=quiet))
         writer = Writer(store, source, Renderer(self.catalogue), self._settings.phones)
         running = asyncio.create_task(writer.run())
         while store.meta(SYNCED) is None and not running.done():  # noqa: ASYNC110 - another process may write it

@@ -14,12 +14,13 @@ import click
 
 from kazoo_provisioner import app, logs
 from kazoo_provisioner.catalogue.load import CatalogueError
-from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
+from kazoo_provisioner.model.ids import Mac, account_of_db, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer
 from kazoo_provisioner.settings import Settings, load
 from kazoo_provisioner.store.schema import StoreError
+from kazoo_provisioner.web.phones import parse_path
 
 EXIT_UNUSABLE = 2
 """Settings, templates or store cannot be used."""
@@ -53,7 +54,7 @@ def _config_option(command: Any) -> Any:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="kazoo-provisioner")
 def main() -> None:
-    r"""Phone provisioning for Kazoo.
+    """Phone provisioning for Kazoo.
 
     Follows Kazoo's documents, keeps every phone's files ready, answers the phones.
 
@@ -69,7 +70,7 @@ def main() -> None:
 @_config_option
 @click.option("--try", "hints", is_flag=True, help="Print URLs to try once everything is ready.")
 def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes options by name
-    r"""Serve phones until SIGTERM. SIGHUP re-reads settings and templates.
+    """Serve phones until SIGTERM. SIGHUP re-reads settings and templates.
 
     \b
     Example:
@@ -96,17 +97,18 @@ def _print_hints(urls: list[str]) -> None:
 @click.argument("role", type=click.Choice(["reader", "writer"]))
 @click.option("--alive", type=int, required=True)
 @click.option("--sockets", default="")
+@click.option("--store", type=click.Path(path_type=Path), required=True)
 @_config_option
-def child(role: str, alive: int, sockets: str, config: Path) -> None:
+def child(role: str, alive: int, sockets: str, store: Path, config: Path) -> None:
     """Be one of the processes of `serve`."""
     os.umask(0o077)
-    sys.exit(app.child(role, config, alive, [int(fd) for fd in sockets.split(",") if fd]))
+    sys.exit(app.child(role, config, store, alive, [int(fd) for fd in sockets.split(",") if fd]))
 
 
 @main.command()
 @_config_option
 def check(config: Path) -> None:
-    r"""Check the settings and every template, without starting anything.
+    """Check the settings and every template, without starting anything.
 
     Renders every model with sample phones and reads the files back. Exit code 0: all is well; 2: not.
 
@@ -140,7 +142,7 @@ def check(config: Path) -> None:
 )
 @_config_option
 def render(mac: str, account: str, out: Path | None, config: Path) -> None:
-    r"""Render a phone's files from what is stored now, with the templates as they are now.
+    """Render a phone's files from what is stored now, with the templates as they are now.
 
     What is served does not change. The files hold passwords.
 
@@ -187,24 +189,27 @@ def _rendered(workshop: app.Workshop, mac: Mac, account: str) -> list[File]:
 @click.option("--account", "-a", default="", help="The account under which the phone asks.")
 @_config_option
 def explain(what: str, account: str, config: Path) -> None:
-    r"""Explain why a phone gets what it gets. WHAT is a MAC address, or the path or URL it asked for.
+    """Explain why a phone gets what it gets. WHAT is a MAC address, or the path or URL it asked for.
 
-    Exit code 0: some device has this MAC; 4: none has.
+    Exit code 0: we know it; 4: no device has this MAC, or nothing has this name.
 
     \b
     Examples:
       kazoo-provisioner explain 00:15:65:aa:bb:cc
       kazoo-provisioner explain /p/<account id>/001565aabbcc.cfg
     """
-    found = re.search(r"(?<![0-9a-fA-F])[0-9a-fA-F]{12}(?![0-9a-fA-F])", what.rpartition("/")[2])
-    if "/" in what and not account:
-        account = next((part for part in what.lower().split("/") if parse_account_id(part)), "")
-    address = _mac(found[0] if found else what)
+    asked = parse_path(re.sub(r"^\w+://[^/]*", "", what)) if "/" in what else None
+    if "/" in what and asked is None:
+        raise click.BadParameter(f"{what!r} is no path of ours: /p/[<account>/[<mac>/]]<file>")
+    address = None if asked and not asked.mac else _mac(asked.mac if asked else what)
     with _errors():
         workshop = app.Workshop(_loaded(config))
         try:
-            lines = workshop.explainer.mac(address, account)
-            known = bool(workshop.store.documents.with_mac(address))
+            if asked and address is None:
+                lines, known = workshop.explainer.common(asked.account, asked.file)
+            else:
+                lines = workshop.explainer.mac(address or "", (asked.account if asked else "") or account)
+                known = bool(workshop.store.documents.with_mac(address or ""))
         finally:
             workshop.close()
     click.echo("\n".join(lines))
@@ -215,7 +220,7 @@ def explain(what: str, account: str, config: Path) -> None:
 @click.option("--count", is_flag=True, help="Only count them.")
 @_config_option
 def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes options by name
-    r"""List the phones we can provision, with their ids in Kazoo's documents.
+    """List the phones we can provision, with their ids in Kazoo's documents.
 
     \b
     Examples:

@@ -89,12 +89,12 @@ class Documents:
         )
         return [(row[0], row[1]) for row in rows]
 
-    def referring(self, db: str, doc_id: str) -> list[tuple[str, str]]:
-        """Return (kind, id) of the documents of the same database that refer to one."""
+    def referring(self, db: str, doc_id: str, account: str) -> list[tuple[str, str]]:
+        """Return (kind, id) of what refers to a document: others of its database, or its account's copy."""
         rows = self._db.execute(
             "SELECT d.kind, d.id FROM document_ref r JOIN document d ON d.db=r.db AND d.id=r.id"
-            " WHERE r.target=? AND r.db=?",
-            (f"doc/{doc_id}", db),
+            " WHERE r.target=?1 AND (r.db=?2 OR (r.db='accounts' AND r.id=?3))",
+            (f"doc/{doc_id}", db, account),
         )
         return [(row[0], row[1]) for row in rows]
 

@@ -204,6 +204,13 @@ class Releases:
         )
         return [row[0] for row in rows]
 
+    def server_of(self, scope: str, name: str) -> str | None:
+        """Return the subject whose file is served under a name, or None."""
+        row = self._db.execute(
+            "SELECT subject FROM served WHERE account=? AND name=?", (scope, name.lower())
+        ).fetchone()
+        return row[0] if row else None
+
     def state(self, subject: str) -> PhoneState | None:
         """Return what is known of a subject, or None."""
         row = self._db.execute(

@@ -22,6 +22,11 @@ def affected(
 
     Call it when the new document stands in the store.
     """
+    if old and new and old[0] != new[0]:
+        # It became something else: what the one concerned and what the other concerns.
+        was, priority = affected(store, db, doc_id, old, None)
+        now, other = affected(store, db, doc_id, None, new)
+        return was | now, min(priority, other)
     kind = (new or old or ("", {}))[0]
     before, after = (old or ("", {}))[1], (new or ("", {}))[1]
     if kind == "account":
@@ -29,7 +34,7 @@ def affected(
     account = account_of_db(db)
     if account is None:
         return set(), SINGLE
-    if {(old or new or ("",))[0], kind} & {"feature"}:
+    if kind == "feature":
         return _all_of(store, account), ACCOUNT
     subjects = _referring(store, db, account, doc_id)
     if kind == "device":
@@ -49,7 +54,7 @@ def _referring(store: Store, db: str, account: str, doc_id: str) -> set[str]:
     subjects: set[str] = set()
     seen, waiting = {doc_id}, [doc_id]
     while waiting:
-        for kind, other in store.documents.referring(db, waiting.pop()):
+        for kind, other in store.documents.referring(db, waiting.pop(), account):
             if kind == "account":
                 return _all_of(store, account)
             if other not in seen:

@@ -49,6 +49,27 @@ class Explainer:
             lines += ["", *self._device(mac, candidate)]
         return lines
 
+    def common(self, account: str, file: str) -> tuple[list[str], bool]:
+        """Explain a file that names no phone; return lines, and whether it is served."""
+        for scope in dict.fromkeys((account, "")):
+            subject = self._store.releases.server_of(scope, file)
+            if subject is None:
+                continue
+            kind, _, rest = subject.partition("/")
+            what = (
+                f"the files that all phones of {rest} share"
+                if kind == "common"
+                else f"the phonebook of account {rest}"
+            )
+            lines = [f"{file}: 200. It belongs to {what}; it holds nothing of a phone's own."]
+            return lines + self._rendered(subject), True
+        lines = [
+            f"{file}: 404. It names no phone, and no family or phonebook{' of this account' if account else ''} has it."
+        ]
+        if self._store.meta("synced") is None:
+            lines.append("The first full pass has not ended: the answer is 503 until it has.")
+        return lines, False
+
     def _unknown(self, mac: str) -> list[str]:
         databases, documents = self._store.documents.count()
         return [
@@ -109,10 +130,7 @@ class Explainer:
         if state:
             warnings = msgspec.json.decode(state.warnings, type=list[dict[str, str]])
             lines += [f"  warning    {warning['code']}: {warning['detail']}" for warning in warnings]
-        for release in self._store.releases.history(subject, 1):
-            lines.append(
-                f"  rendered   {_time(release.at)} because of {', '.join(release.causes) or 'an earlier change'}"
-            )
+        lines += self._rendered(subject)
         lines += [
             f"  file       /p/{scope + '/' if scope else ''}{name}  {size} bytes, ETag {etag[:12]}…"
             for scope, name, etag, size in self._store.releases.served_names(subject)
@@ -120,6 +138,12 @@ class Explainer:
         if self._store.queue.is_dirty(subject):
             lines.append("  pending    a newer change waits to be rendered")
         return lines
+
+    def _rendered(self, subject: str) -> list[str]:
+        return [
+            f"  rendered   {_time(release.at)} because of {', '.join(release.causes) or 'an earlier change'}"
+            for release in self._store.releases.history(subject, 1)
+        ]
 
     def _model(self, doc: Doc) -> str:
         brand, model = get(doc, "provision.endpoint_brand"), get(doc, "provision.endpoint_model")

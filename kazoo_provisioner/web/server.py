@@ -57,6 +57,7 @@ class Server:
             if asked
             else {"path": raw[:_PATH]}
         )
+        response.headers["Server"] = "kazoo-provisioner"  # not which Python and which aiohttp
         log.info(
             event, method=request.method, status=response.status, reason=reason,
             **{name: value for name, value in fields.items() if value},

@@ -70,10 +70,10 @@ def callflow(number: str, module: str = "user", target: str = USER, **changes: A
     return overlaid({"pvt_type": "callflow", "numbers": [number], "flow": flow}, changes)
 
 
-def feature(name: str, number: Any, **changes: Any) -> Doc:
+def feature(code: str, number: Any, /, **changes: Any) -> Doc:
     doc: Doc = {
         "pvt_type": "callflow",
-        "featurecode": {"name": name, "number": number},
+        "featurecode": {"name": code, "number": number},
         "patterns": [rf"^\*{number}([0-9]*)$"],
         "flow": {"module": "park", "data": {"action": "auto"}, "children": {}},
     }

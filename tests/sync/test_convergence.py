@@ -86,6 +86,7 @@ class Convergence(RuleBasedStateMachine):
             name=name,
             language=language,
         )
+        doc["provision"] = {"overrides": {"combo_keys": {"4": {"type": "presence", "value": USERS[0]}}} if name == "Bolt" else None}
         if where != "copy":
             self._put(db_of_account(account), doc)
         if where != "own":
@@ -118,7 +119,7 @@ class Convergence(RuleBasedStateMachine):
         account=st.sampled_from(ACCOUNTS), device=st.sampled_from(DEVICES), mac=st.sampled_from([*MACS, MACS[0].upper(), None]),
         model=st.sampled_from(MODELS), owner=st.sampled_from([None, *USERS, "dangling"]), created=st.sampled_from([1, 2, 3, "x", None]),
         method=st.sampled_from(["password", "password", "ip"]), key=st.sampled_from([None, *USERS, DEVICES[0]]), second=st.sampled_from([None, *DEVICES]),
-        password=st.sampled_from(["secret-one", "secret-two"]), kind=st.sampled_from(["device", "device", "device", "other"]),
+        password=st.sampled_from(["secret-one", "secret-two"]), kind=st.sampled_from(["device", "device", "device", "other", "user"]),
     )  # fmt: skip
     def device(
         self,

@@ -1,0 +1,430 @@
+"""Templates into files: strict, escaped whatever the author does, and silent about values."""
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kazoo_provisioner.catalogue.models import Model
+from kazoo_provisioner.model import text
+from kazoo_provisioner.model.phone import Phone, Phonebook
+from kazoo_provisioner.render import samples
+from kazoo_provisioner.render.check import problems
+from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
+from tests.catalogue.folders import catalogue, family
+from tests.model.builders import JSON
+
+PHONE = samples.phone((samples.line(1),))
+NASTY = "a<b>&\"'c;#%{{ 1 }}]]>"
+
+
+def renderer(tmp_path, templates, **changes) -> tuple[Renderer, Model]:
+    if isinstance(templates, str):
+        templates = {"phone.j2": templates}
+    found = catalogue(tmp_path, templates, **changes)
+    return Renderer(found), found.resolve("acme", "x10")
+
+
+def made(tmp_path, templates, phone: Phone = PHONE, **changes) -> str:
+    engine, model = renderer(tmp_path, templates, **changes)
+    return engine.phone_files(phone, model)[0].data.decode()
+
+
+def failure(tmp_path, templates, phone: Phone = PHONE, **changes) -> str:
+    engine, model = renderer(tmp_path, templates, **changes)
+    with pytest.raises(RenderError) as caught:
+        engine.phone_files(phone, model)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def broken(tmp_path, templates, **changes) -> str:
+    with pytest.raises(RenderError) as caught:
+        renderer(tmp_path, templates, **changes)
+    return str(caught.value)
+
+
+# --- what a template sees and prints
+
+
+def test_a_file_has_its_name_type_and_hash(tmp_path):
+    engine, model = renderer(
+        tmp_path, "name = {{ phone.name }}\nmac = {{ file_name }} {{ family.name }} {{ model.id }}\n"
+    )
+    (file,) = engine.phone_files(PHONE, model)
+    assert file == File(
+        f"{samples.MAC}.cfg",
+        "text/plain; charset=utf-8",
+        True,
+        f"name = Front desk\nmac = {samples.MAC}.cfg Acme X1 x10\n".encode(),
+    )
+    assert len(file.hash) == 32
+    assert engine.phone_files(PHONE, model) == [file]
+
+
+def test_booleans_and_numbers_are_written_as_phones_read_them(tmp_path):
+    assert made(tmp_path, "{{ true }} {{ false }} {{ 5 }} {{ phone.poll_interval }}") == "1 0 5 3600"
+
+
+@pytest.mark.parametrize(
+    "printed", ["none", "phone.vlan", "phone.lines", "phone", "1.5", "{}", "phone.timezone", "[1]"]
+)
+def test_none_and_whatever_is_no_text_is_an_error(tmp_path, printed):
+    says = failure(tmp_path, f"a = 1\nb = {{{{ {printed} }}}}\n")
+    assert says.startswith("acme/x1/phone.j2")
+    assert "a template printed" in says
+    assert "Front desk" not in says
+
+
+def test_what_is_missing_names_template_and_line(tmp_path):
+    says = failure(tmp_path, "a = 1\nb = 2\nc = {{ phone.colour }}\n")
+    assert says.startswith("acme/x1/phone.j2 line 3: ")
+    assert "colour" in says
+    for use in (
+        "{% if colour %}{% endif %}",
+        "{% for x in colour %}{% endfor %}",
+        "{{ colour.shade }}",
+        "{{ colour + 1 }}",
+    ):
+        assert failure(tmp_path, f"a = 1\n{use}\n").startswith("acme/x1/phone.j2 line 2: ")
+    assert made(tmp_path, "a = {{ colour | default('red') }}") == "a = red"
+
+
+def test_an_error_in_an_included_template_names_that_one(tmp_path):
+    templates = {
+        "phone.j2": 'a = 1\n{% include "acme/x1/part.j2" %}\n',
+        "part.j2": "b = 1\nc = 2\nd = {{ phone.colour }}\n",
+    }
+    assert failure(tmp_path, templates).startswith("acme/x1/part.j2 line 3: ")
+    templates = {
+        "phone.j2": 'a = 1\n{% from "acme/x1/part.j2" import m %}\n{{ m() }}\n',
+        "part.j2": "{% macro m() %}\nd = {{ colour }}\n{% endmacro %}\n",
+    }
+    assert failure(tmp_path, templates).startswith("acme/x1/part.j2 line 2: ")
+
+
+def test_an_empty_file_is_an_error(tmp_path):
+    assert "made an empty file" in failure(tmp_path, " \n{# nothing #}\n")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ 1 // 0 }}", "{{ phone.name.nothing() }}", "{{ '%d' | format('x') }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+     "{{ '\\ud800' }}", "{{ phone.lines[5].realm }}", "{{ range(phone.name) }}", "{% include phone.name %}", "{{ phone.name() }}"],
+)  # fmt: skip
+def test_whatever_a_template_does_is_a_render_error(tmp_path, template):
+    assert failure(tmp_path, template).startswith("acme/x1/phone.j2")
+
+
+def test_common_files_see_no_phone(tmp_path):
+    engine, _ = renderer(
+        tmp_path,
+        "a = {{ phone.name }}\n",
+        files=[{"name": "c.cfg", "template": "phone.j2", "scope": "family"}],
+    )
+    (one,) = engine.catalogue.families.values()
+    with pytest.raises(RenderError, match="'phone' is undefined"):
+        engine.common_files(one)
+    engine, _ = renderer(
+        tmp_path,
+        "a = {{ phone.name }}\n",
+        files=[{"name": "b.cfg", "template": "phone.j2", "scope": "account"}],
+    )
+    (one,) = engine.catalogue.families.values()
+    with pytest.raises(RenderError, match="'phone' is undefined"):
+        engine.account_files(one, samples.PHONEBOOK)
+
+
+def test_common_files_are_made_once_and_differ_by_name_alone(tmp_path):
+    files = [
+        {"name": "y{code}.cfg", "template": "phone.j2", "scope": "model"},
+        {"name": "all.cfg", "template": "all.j2", "scope": "family"},
+    ]
+    models = {f"x{n}": {"vars": {"code": n % 2}} for n in range(4)}
+    templates = {"phone.j2": "code = {{ model.vars.code }}\n", "all.j2": "n = {{ models | length }}\n"}
+    engine, _ = renderer(tmp_path, templates, files=files, models=models)
+    (one,) = engine.catalogue.families.values()
+    found = {file.name: file for file in engine.common_files(one)}
+    assert {name: file.data for name, file in found.items()} == {
+        "y0.cfg": b"code = 0\n", "y1.cfg": b"code = 1\n", "all.cfg": b"n = 4\n"
+    }  # fmt: skip
+    assert not any(file.sensitive for file in found.values())
+    templates["phone.j2"] = "id = {{ model.id }}\n"
+    engine, _ = renderer(tmp_path, templates, files=files, models=models)
+    (one,) = engine.catalogue.families.values()
+    with pytest.raises(RenderError, match=r"acme/x1: models differ in y0\.cfg, which they share"):
+        engine.common_files(one)
+
+
+def test_a_phones_files_know_each_others_names(tmp_path):
+    files = [
+        {"name": "{mac}.cfg", "template": "phone.j2"},
+        {"name": "book.xml", "template": "b.j2", "scope": "account"},
+    ]
+    templates = {"phone.j2": 'book = {{ names["b.j2"] }}\n', "b.j2": "{{ phonebook.name }}\n"}
+    assert made(tmp_path, templates, files=files) == "book = book.xml\n"
+
+
+# --- nothing leaks
+
+
+SECRETS = ("s1p-Secret-1", "adm1n-Secret", "us3r-Secret")
+
+
+@pytest.mark.parametrize("secret", ["phone.lines[0].password", "phone.admin_password", "phone.user_password"])
+@pytest.mark.parametrize(
+    "use",
+    ["{{ names[%s] }}", "{{ model.vars[%s].x }}", "{{ {}[%s] + 1 }}", "{{ '%%d' | format(%s) }}", "{{ 1 + %s }}", "{{ range(%s) }}",
+     "{% include %s %}", "{% import %s as x %}", "{{ [%s] }}", "{{ phone[%s] }}", "{{ %s.colour }}", "{{ [][%s] }}"],
+)  # fmt: skip
+def test_no_secret_in_an_error(tmp_path, use, secret):
+    says = failure(tmp_path, use.replace("%s", secret).replace("%%", "%"))
+    assert not [s for s in SECRETS if s in says]
+
+
+def test_no_secret_in_an_error_when_it_needs_quoting_or_says_what_we_say(tmp_path):
+    for password in ("a'b\"c", "back\\slash", "a template printed hunter2"):
+        phone = samples.phone((samples.line(1, password=password),))
+        for use in ("names[phone.lines[0].password]", "range(phone.lines[0].password)"):
+            says = failure(tmp_path, f"{{{{ {use} }}}}", phone)
+            assert password not in says
+            assert repr(password)[1:-1] not in says
+
+
+# --- escaping belongs to the syntax
+
+
+def xml(tmp_path, template, phone=None, **templates) -> str:
+    phone = phone or samples.phone((samples.line(1),), name=NASTY)
+    return made(tmp_path, {"phone.j2": template, **templates}, phone, syntax="xml")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "<a>{{ phone.name }}</a>",
+        "<a>{% autoescape false %}{{ phone.name }}{% endautoescape %}</a>",
+        "{% macro m(x) %}{{ x }}{% endmacro %}<a>{{ m(phone.name) }}</a>",
+        "{% macro m(x) %}{{ x }}{% endmacro %}{% macro n(x) %}{{ m(x) }}{% endmacro %}<a>{{ n(phone.name) }}</a>",
+        "{% set x %}{{ phone.name }}{% endset %}<a>{{ x }}</a>",
+        "{% set x = phone.name %}<a>{{ x }}</a>",
+        "{% macro m() %}{{ caller() }}{% endmacro %}<a>{% call m() %}{{ phone.name }}{% endcall %}</a>",
+        "<a>{% block b %}{{ phone.name }}{% endblock %}</a>",
+        "<a>{{ '' ~ phone.name }}</a>",
+        "<a>{{ [phone.name] | join(',') }}</a>",
+        "<a>{{ '%s' | format(phone.name) }}</a>",
+        "<a>{{ phone.name | string | trim }}</a>",
+        "<a>{% filter trim %}{{ phone.name }}{% endfilter %}</a>",
+        "<a>{% for x in [phone.name] %}{{ x }}{% endfor %}</a>",
+        '<a>{% include "acme/x1/part.j2" %}</a>',
+        '{% from "acme/x1/part.j2" import q with context %}<a>{{ q() }}</a>',
+    ],
+)
+def test_xml_is_written_once_and_read_back_as_it_was(tmp_path, template):
+    part = "{% macro q() %}{{ phone.name }}{% endmacro %}{{ phone.name }}"
+    assert ET.fromstring(xml(tmp_path, template, **{"part.j2": part})).text == NASTY
+
+
+def test_xml_attributes_are_escaped_too(tmp_path):
+    found = ET.fromstring(xml(tmp_path, """<a b="{{ phone.name }}" c='{{ phone.name }}'/>"""))
+    assert found.attrib == {"b": NASTY, "c": NASTY}
+
+
+def test_a_templates_own_markup_stays(tmp_path):
+    assert (
+        xml(tmp_path, "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}<a>{{ m('<') }}</a>")
+        == "<a><b>&lt;</b></a>"
+    )
+    assert xml(tmp_path, "<a>{{ '<b/>' }}</a>") == "<a>&lt;b/&gt;</a>"
+
+
+def test_autoescape_false_writes_a_macro_twice_rather_than_never(tmp_path):
+    template = "{% macro m(x) %}{{ x }}{% endmacro %}<a>{% autoescape false %}{{ m(phone.name) }}{% endautoescape %}</a>"
+    found = ET.fromstring(xml(tmp_path, template))
+    assert list(found) == []
+    assert "<b>" not in xml(tmp_path, template)
+
+
+def test_lines_take_values_as_they_are(tmp_path):
+    phone = samples.phone((), name=NASTY)
+    template = "{% macro m(x) %}{{ x }}{% endmacro %}a = {{ phone.name }}\nb = {{ m(phone.name) }}\n"
+    assert made(tmp_path, template, phone) == f"a = {NASTY}\nb = {NASTY}\n"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "safe",
+        "escape",
+        "e",
+        "forceescape",
+        "tojson",
+        "xmlattr",
+        "urlize",
+        "striptags",
+        "attr",
+        "pprint",
+        "indent",
+        "wordwrap",
+        "random",
+    ],
+)
+@pytest.mark.parametrize("syntax", ["xml", "key-value"])
+def test_filters_that_switch_escaping_off_are_gone(tmp_path, gone, syntax):
+    says = broken(tmp_path, f"a\n{{{{ phone.name | {gone} }}}}", syntax=syntax)
+    assert says == f"acme/x1/phone.j2 line 2: No filter named '{gone}'."
+    # Inside an `if` Jinja looks filters up when it gets there.
+    assert "No filter named" in failure(
+        tmp_path, f"{{% if true %}}{{{{ phone.name | {gone} }}}}{{% endif %}}", syntax=syntax
+    )
+
+
+@pytest.mark.parametrize("name", ["lipsum()", "cycler('a')", "joiner()", "dict()"])
+def test_globals_are_gone(tmp_path, name):
+    assert "is undefined" in failure(tmp_path, f"{{{{ {name} }}}}", syntax="xml")
+
+
+@given(st.text(max_size=40), st.sampled_from(["key-value", "xml"]))
+def test_any_name_is_read_back_as_it_was(tmp_path_factory, name, syntax):
+    engine, model = ENGINES.get(syntax) or ENGINES.setdefault(
+        syntax, renderer(tmp_path_factory.mktemp(syntax), TEMPLATES[syntax], syntax=syntax)
+    )
+    name = text.name(name) or "x"
+    (file,) = engine.phone_files(samples.phone((), name=name), model)
+    from kazoo_provisioner.render.check import parse
+
+    assert [value for _, value in parse(engine.catalogue.family_of(model), file)] == ["1", name, "2"]
+
+
+ENGINES: dict[str, tuple[Renderer, Model]] = {}
+TEMPLATES = {
+    "key-value": "a = 1\nb = {{ phone.name }}\nc = 2\n",
+    "xml": "<r><a>1</a><b>{{ phone.name }}</b><c>2</c></r>",
+}
+
+
+@given(JSON)
+def test_what_is_printed_is_text_or_an_error(value):
+    from markupsafe import Markup
+
+    from kazoo_provisioner.render.engine import printed
+    from kazoo_provisioner.render.formats import SYNTAXES
+
+    for syntax in SYNTAXES.values():
+        try:
+            written = printed(syntax)(value)
+        except TypeError:
+            assert not isinstance(value, str | int)
+            continue
+        assert isinstance(written, str)
+        assert not syntax.markup or isinstance(written, Markup | str)
+        assert not syntax.markup or "<" not in written
+
+
+# --- errors at construction
+
+
+@pytest.mark.parametrize(
+    ("templates", "says"),
+    [
+        ({"phone.j2": "a\n{% if %}"}, "acme/x1/phone.j2 line 2: "),
+        ({"phone.j2": "{% colour %}"}, "acme/x1/phone.j2 line 1: "),
+        (
+            {"phone.j2": '{% include "acme/x1/part.j2" %}', "part.j2": "a\nb\n{% for %}"},
+            "acme/x1/part.j2 line 3: ",
+        ),
+        (
+            {"phone.j2": '{% if 0 %}{% include "acme/x1/part.j2" %}{% endif %}', "part.j2": "{{"},
+            "acme/x1/part.j2 line 1: ",
+        ),
+        (
+            {"phone.j2": '{% from "acme/x1/part.j2" import m %}', "part.j2": "{{ 1 | safe }}"},
+            "acme/x1/part.j2 line 1: ",
+        ),
+        (
+            {
+                "phone.j2": '{% extends "acme/x1/part.j2" %}',
+                "part.j2": '{% include "acme/x1/more.j2" %}',
+                "more.j2": "{%",
+            },
+            "acme/x1/more.j2",
+        ),
+        ({"phone.j2": '{% include "acme/x1/gone.j2" %}'}, "acme/x1/gone.j2"),
+        ({"phone.j2": '{% include "../../etc/passwd" %}'}, "../../etc/passwd"),
+    ],
+)
+def test_a_broken_template_is_found_when_they_are_read(tmp_path, templates, says):
+    assert says in broken(tmp_path, templates)
+
+
+def test_templates_that_include_each_other_are_read_once(tmp_path):
+    part = '{% macro m() %}1{% endmacro %}{% if 0 %}{% include "acme/x1/phone.j2" %}{% endif %}'
+    assert (
+        made(tmp_path, {"phone.j2": 'a = {% include "acme/x1/part.j2" %}', "part.j2": part + "1"}) == "a = 1"
+    )
+
+
+def test_a_template_that_is_no_text(tmp_path):
+    family(tmp_path)
+    (tmp_path / "acme/x1/phone.j2").write_bytes(b"\xff")
+    from kazoo_provisioner.catalogue.load import load
+
+    with pytest.raises(RenderError, match=r"acme/x1/phone\.j2: is not UTF-8 text"):
+        Renderer(load(tmp_path))
+
+
+def test_a_syntax_that_there_is_not(tmp_path):
+    assert broken(tmp_path, "x", syntax="toml").startswith(
+        "acme/x1: there is no syntax 'toml', only key-value, xml"
+    )
+
+
+# --- check
+
+
+def test_check_finds_what_templates_do_wrong(tmp_path):
+    def found(template, **changes):
+        return problems(renderer(tmp_path, template, **changes)[0])
+
+    assert found("name = {{ phone.name }}\n") == []
+    assert found("name = 1\n", required=["name"]) == []
+    assert any(
+        "password is missing or empty" in p for p in found("name = 1\npassword =\n", required=["password"])
+    )
+    assert any("name stands there twice" in p for p in found("name = 1\nname = 2\n"))
+    assert any("is not name = value" in p for p in found("name: 1\n"))
+    assert any("line 1" in p for p in found("<a>", syntax="xml"))
+    assert any("acme/x1/phone.j2 line 1: " in p for p in found("a = {{ phone.lines[0].realm }}\n")), (
+        "the bare sample has no line"
+    )
+    book = [{"name": "b.cfg", "template": "phone.j2", "scope": "account"}]
+    assert any("has no attribute" in p for p in found("a = {{ phonebook.colour }}\n", files=book))
+
+
+def test_account_files(tmp_path):
+    engine, _ = renderer(
+        tmp_path,
+        "<b>{% for c in phonebook.contacts %}<c n='{{ c.number }}'>{{ c.name }}</c>{% endfor %}</b>",
+        syntax="xml",
+        files=[{"name": "b.xml", "template": "phone.j2", "scope": "account", "type": "text/xml"}],
+    )
+    (one,) = engine.catalogue.families.values()
+    (file,) = engine.account_files(one, samples.PHONEBOOK)
+    assert (file.name, file.type, file.sensitive) == ("b.xml", "text/xml", False)
+    read = ET.fromstring(file.data.decode())
+    assert [(c.text, c.get("n")) for c in read] == [(c.name, c.number) for c in samples.PHONEBOOK.contacts]
+    assert engine.account_files(one, Phonebook("a", "b", ()))[0].data == b"<b></b>"
+
+
+def test_the_version_of_the_code_is_stable():
+    assert code_version() == code_version()
+    assert len(code_version()) == 16
+
+
+def test_the_version_of_the_code_covers_the_time_zones(monkeypatch):
+    from kazoo_provisioner.render import engine
+
+    before = code_version()
+    monkeypatch.setattr(engine, "version", lambda name: "9999.9")
+    assert code_version() != before
