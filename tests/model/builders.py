@@ -139,50 +139,56 @@ def line(doc: Doc, owner: Doc | None = None, **of_account: Any) -> Line:
     return only
 
 
+def layer(**changes: Any) -> PhoneLayer:
+    """The settings of an account where the default layer says this."""
+    return PhonesSettings(default=PhoneLayer(**changes)).layer(None, None, ACCOUNT)
+
+
 def codes_of(result: merge.Merged) -> list[str]:
     return [warning.code for warning in result.warnings]
 
 
 WORDS = st.sampled_from(
     [
-        "",
-        "true",
-        "false",
-        "inherit",
-        "1",
-        "03",
-        "*3",
-        "^\\*3",
-        "0",
-        "line",
-        "none",
-        "presence",
-        "speed_dial",
-        "parking",
-    ]
-    + [
-        "personal_parking",
-        "voicemail",
-        "srtp",
-        "zrtp",
-        "G722",
-        "park_and_retrieve",
-        "check",
-        "user",
-        USER,
-        DEVICE,
-    ]
-    + [
-        "Europe/Berlin",
-        "a\nb",
-        "\u2028",
-        "\u202e",
-        "\ud800",
-        "x" * 300,
-        "12",
-        "little-endian",
-        "+49301234",
-        "1001",
+        *(
+            "",
+            "true",
+            "false",
+            "inherit",
+            "1",
+            "03",
+            "*3",
+            "^\\*3",
+            "0",
+            "line",
+            "none",
+            "presence",
+            "speed_dial",
+        ),
+        *(
+            "parking",
+            "personal_parking",
+            "voicemail",
+            "srtp",
+            "zrtp",
+            "G722",
+            "park_and_retrieve",
+            "check",
+            "user",
+        ),
+        *(
+            USER,
+            DEVICE,
+            "Europe/Berlin",
+            "a\nb",
+            "\u2028",
+            "\u202e",
+            "\ud800",
+            "x" * 300,
+            "12",
+            "little-endian",
+        ),
+        *("+49301234", "1001"),
     ]
 )
 SCALARS = st.one_of(
@@ -198,21 +204,33 @@ SCALARS = st.one_of(
 NAMES = st.one_of(
     st.sampled_from(
         [
-            "type",
-            "value",
-            "label",
-            "device_id",
-            "0",
-            "1",
-            "01",
-            "methods",
-            "name",
-            "number",
-            "module",
-            "data",
-            "id",
+            *(
+                "type",
+                "value",
+                "label",
+                "device_id",
+                "0",
+                "1",
+                "01",
+                "methods",
+                "name",
+                "number",
+                "module",
+                "data",
+            ),
+            *(
+                "id",
+                "overrides",
+                "lines",
+                "combo_keys",
+                "enable",
+                "includes",
+                "exclude",
+                "_",
+                "action",
+                "home",
+            ),
         ]
-        + ["overrides", "lines", "combo_keys", "enable", "includes", "exclude", "_", "action", "home"]
     ),
     st.text(max_size=3),
 )
@@ -228,7 +246,7 @@ def paths_of(doc: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [at]
     items = doc.items() if isinstance(doc, dict) else enumerate(doc) if isinstance(doc, list) else ()
     for name, value in items:
-        found += paths_of(value, (*at, name))
+        found.extend(paths_of(value, (*at, name)))
     return found
 
 

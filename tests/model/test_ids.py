@@ -23,7 +23,7 @@ def test_mac_in_any_usual_spelling(spelling):
     "hostile",
     [
         "", "001565aabbc", "001565aabbccd", "001565aabbcg", "00:15:65:aa:bb:cc/../x", "001565aabbcc\x00",
-        "٠٠١٥٦٥aabbcc", "００1565aabbcc", "000000000000", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "0x1565aabbcc",
+        "\u0660\u0660\u0661\u0665\u0666\u0665aabbcc", "\uff10\uff101565aabbcc", "000000000000", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "0x1565aabbcc",
         "001565aabbcc.cfg", ":" * 10_000 + "001565aabbcc", None, True, 1565, 1.5, ["001565aabbcc"], {"mac": 1},
     ],
 )  # fmt: skip

@@ -57,7 +57,8 @@ REALISTIC = {
 
 def read_everything(docs):
     """From documents as they arrive to a phone and a phonebook, as sync does it."""
-    stored = {}
+    stored: dict[str, tuple[str, wire.Doc]] = {}
+    verdicts = set()
     for doc_id, doc in docs.items():
         found = wire.trim(DB, doc_id, doc)
         if found is None:
@@ -80,9 +81,9 @@ def read_everything(docs):
             try:
                 merge.build(doc_id, doc, Mac(MAC), context, stored.get)
             except merge.Cannot as error:
-                assert error.code in ("no_realm", "unusable_value")
-                assert error.detail
+                verdicts.add(error.code)
     phonebook.build(ACCOUNT, own, stored)
+    assert verdicts <= {"no_realm", "unusable_value"}
 
 
 def test_the_realistic_documents_make_phones():
@@ -100,8 +101,32 @@ def test_a_realistic_set_with_random_damage(data):
 
 KINDS = st.sampled_from(["account", "user", "device", "callflow", "vmbox", "menu", "conference", "directory"])
 FIELDS = st.sampled_from(
-    "name sip media provision timezone language enabled pvt_enabled owner_id realm presence_id numbers patterns featurecode"
-    " flow contact_list first_name last_name mac_address pvt_tree zones pvt_reseller_id pvt_created device_type".split()
+    [
+        "name",
+        "sip",
+        "media",
+        "provision",
+        "timezone",
+        "language",
+        "enabled",
+        "pvt_enabled",
+        "owner_id",
+        "realm",
+        "presence_id",
+        "numbers",
+        "patterns",
+        "featurecode",
+        "flow",
+        "contact_list",
+        "first_name",
+        "last_name",
+        "mac_address",
+        "pvt_tree",
+        "zones",
+        "pvt_reseller_id",
+        "pvt_created",
+        "device_type",
+    ]
 )
 
 

@@ -124,7 +124,7 @@ def test_parking_follows_the_accounts_star_code():
     assert [k.value for k in found] == ["*51", "*51001", "*98"]
 
 
-@pytest.mark.parametrize("name", ["-1", "999", "x", "", "1.5", " ", "account", "٩٩٩"])
+@pytest.mark.parametrize("name", ["-1", "999", "x", "", "1.5", " ", "account", "\u0669\u0669\u0669"])
 def test_a_key_without_a_usable_number(name):
     assert built({name: {"type": "line"}, "0": {"type": "line"}}) == ((Key(1, "line"),), ["key_number"])
 

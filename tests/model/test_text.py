@@ -77,9 +77,9 @@ def test_no_struct_takes_unclean_text(char):
 def test_texts_in_a_tuple_are_checked_too():
     from kazoo_provisioner.render import samples
 
-    with pytest.raises(text.UnusableValueError, match="Phone.ntp"):
+    with pytest.raises(text.UnusableValueError, match=r"Phone\.ntp"):
         samples.phone((), ntp=("pool.ntp.org", "x\ny"))
-    with pytest.raises(text.UnusableValueError, match="Line.password"):
+    with pytest.raises(text.UnusableValueError, match=r"Line\.password"):
         samples.line(1, password="a\u2028b")
 
 

@@ -86,7 +86,11 @@ class Convergence(RuleBasedStateMachine):
             name=name,
             language=language,
         )
-        doc["provision"] = {"overrides": {"combo_keys": {"4": {"type": "presence", "value": USERS[0]}}} if name == "Bolt" else None}
+        doc["provision"] = {
+            "overrides": {"combo_keys": {"4": {"type": "presence", "value": USERS[0]}}}
+            if name == "Bolt"
+            else None
+        }
         if where != "copy":
             self._put(db_of_account(account), doc)
         if where != "own":
