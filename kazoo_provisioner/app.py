@@ -19,8 +19,9 @@ from kazoo_provisioner import logs
 from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError, load
 from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.processes import Child, run_child
+from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
-from kazoo_provisioner.settings import LogSettings, Settings, SettingsError
+from kazoo_provisioner.settings import BUILT_IN, LogSettings, Settings, SettingsError
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.sources.base import Source
 from kazoo_provisioner.sources.directory import DirectorySource
@@ -87,6 +88,7 @@ class Supervisor:
         self._settings = settings
         self._on_synced = on_synced
         self._stop = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -95,9 +97,7 @@ class Supervisor:
             StoreError, SettingsError: we could not start; says why.
         """
         held = lock(self._settings.store.path)
-        Store(
-            self._settings.store.path, self._settings.store.history
-        ).close()  # migrates, or says what is wrong
+        Store(self._settings.store.path).close()  # migrates, or says what is wrong
         sockets = open_sockets(self._settings.web.listen)
         # Children read the settings again, but the store is the one whose lock we hold.
         config = ["--config", str(self._config), "--store", str(self._settings.store.path)]
@@ -108,8 +108,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._hangup(children))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._hangup(children, loop))
         addresses = [_url(one) for one in sockets]
+        if self._settings.phones.default.public_url is None:
+            log.warning("public_url_missing", phones_are_told=BUILT_IN.public_url)
         log.info(
             "started",
             listen=addresses,
@@ -127,13 +129,18 @@ class Supervisor:
         await asyncio.gather(*keepers, watcher, return_exceptions=True)
         log.info("stopped")
 
-    def _hangup(self, children: tuple[Child, ...]) -> None:
-        """Pass SIGHUP on, if what is there now could be used."""
+    def _hangup(self, children: tuple[Child, ...], loop: asyncio.AbstractEventLoop) -> None:
+        self._reloading = loop.create_task(self._reload(children), name="reload")
+
+    async def _reload(self, children: tuple[Child, ...]) -> None:
+        """Pass SIGHUP on, if what is there now could be used: every template must make what it should."""
         try:
             settings = load_settings(self._config)
-            Renderer(catalogue_of(settings))
+            wrong = await asyncio.to_thread(lambda: problems(Renderer(catalogue_of(settings))))
         except REFUSED as error:
-            log.error("reload_refused", problem=str(error))
+            wrong = [str(error)]
+        if wrong:
+            log.error("reload_refused", problem="; ".join(wrong[:5]))
             return
         rooms = ("source", "store", "web", "log")
         moved = [room for room in rooms if getattr(settings, room) != getattr(self._settings, room)]

@@ -176,7 +176,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without surprises: a key given twice is an error."""
+    """YAML without surprises: a key given twice is an error, and so is half a character (a lone surrogate)."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if any("\ud800" <= char <= "\udfff" for char in str(node.value)):
+            raise yaml.constructor.ConstructorError(None, None, "half a character", node.start_mark)
+        return super().construct_scalar(node)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -258,6 +263,8 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         return msgspec.convert(value, kind, dec_hook=_decode)
     except RecursionError:
         raise SettingsError(f"{where}: is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise SettingsError(f"{where}: holds half a character") from None
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: {_said(str(error))}") from None
 

@@ -7,7 +7,7 @@ import traceback
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from kazoo_provisioner.settings import (
     BUILT_IN,
@@ -88,6 +88,8 @@ def refused(tmp_path, text):
         ("a: !!python/object/apply:os.system [x]", "line 1: "),
         ("a: " + "[" * 5000, "is nested too deeply"),
         ("a: \x01", "is not YAML"),
+        ('phones:\n  zones: {"\\ud800": {}}', "line 2: half a character"),
+        ('phones: {default: {public_url: "\\udfff"}}', "line 1: half a character"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_file_the_setting_and_what_is_wrong(tmp_path, text, says):
@@ -260,6 +262,7 @@ def test_fingerprints_tell_secrets_apart():
 
 
 @given(JSON)
+@example("\ud800")
 def test_any_yaml_data_is_settings_or_a_settings_error(value):
     for kind in (Settings, PhoneLayer, PhonesSettings):
         try:

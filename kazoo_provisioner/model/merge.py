@@ -4,6 +4,7 @@ Rules: docs/architecture.md, "From documents to a Phone". Source of each: Kazoo'
 kzd_devices.erl on 3.18, 4.x and master. Pure: documents come in as they are stored, nothing is fetched.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast, get_args
 
@@ -25,6 +26,9 @@ _CODECS: dict[str, Codec] = {
     "SPEEX": "SPEEX", "CELT": "CELT", "CELT_48": "CELT", "CELT_64": "CELT",
     "G722_16": "G7221_16", "G7221@16000H": "G7221_16", "G722_32": "G7221_32", "G7221@32000H": "G7221_32",
 }  # fmt: skip
+
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]{2,4})?")
 
 
 class Cannot(Exception):  # noqa: N818 - a verdict on the documents, not a fault
@@ -267,6 +271,8 @@ def _srtp(device: Doc, owner: Doc, warn: Warn) -> phone.Srtp:
             return "required" if secure == "srtp" else "off"
         if wire.is_true(secure):
             return "required"
+        if isinstance(methods, list):
+            return "off"  # an empty list is a choice: the owner's is not asked
     return "off"
 
 
@@ -311,7 +317,7 @@ def _timezone(docs: Iterable[Doc], layer: PhoneLayer, warn: Warn) -> TimeZone:
 def _language(docs: Iterable[Doc], layer: PhoneLayer) -> str:
     for doc in docs:
         name = wire.text(doc, "language").lower().replace("_", "-")
-        if 2 <= len(name) <= 8 and name.replace("-", "").isascii() and name.replace("-", "").isalpha():
+        if _LANGUAGE.fullmatch(name):
             return name
     return (layer.language or "en-us").lower().replace("_", "-")
 

@@ -49,10 +49,11 @@ def name(value: object, limit: int = NAME_LENGTH) -> str:
 def exact(value: object, field: str, limit: int = VALUE_LENGTH) -> str:
     """Return a value that means nothing when altered (password, user name): as it is, or an error.
 
-    Numbers become their decimal digits. Anything else that is not a string is the empty string.
+    Numbers become their decimal digits. Anything else that is not a string, and space alone, is the empty
+    string. Space at an end is an error: most phones would drop it, and then it is another value.
 
     Raises:
-        UnusableValueError: it holds control characters or is longer than `limit`.
+        UnusableValueError: it holds control characters, space at an end, or is longer than `limit`.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -62,6 +63,8 @@ def exact(value: object, field: str, limit: int = VALUE_LENGTH) -> str:
         raise UnusableValueError(f"{field} holds a control character")
     if len(value) > limit:
         raise UnusableValueError(f"{field} is longer than {limit} characters")
+    if value != value.strip() and value.strip():
+        raise UnusableValueError(f"{field} begins or ends with a space")
     return value.strip()
 
 

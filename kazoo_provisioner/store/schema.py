@@ -6,6 +6,7 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,8 +174,10 @@ def translated(folder: Path) -> Iterator[None]:
         raise
 
 
-def lock(folder: Path) -> int:
+def lock(folder: Path, patience: float = 5.0) -> int:
     """Take the store for this process and whoever inherits the descriptor that is returned.
+
+    Waits `patience` seconds: children of a supervisor that was killed hold it until they have noticed.
 
     Raises:
         StoreError: another instance has it.
@@ -184,9 +187,14 @@ def lock(folder: Path) -> int:
         descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written to: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(f"{folder}: another instance of this service uses this store") from error
-    return descriptor
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < until:
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise StoreError(f"{folder}: another instance of this service uses this store") from error
+        return descriptor

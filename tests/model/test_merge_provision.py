@@ -270,7 +270,7 @@ def test_hotline(value, hotline, warned):
     ("tags", "language"),
     [
         (("de_DE", "fr-fr", "x"), "de-de"), ((GONE, "fr-fr", "en"), "fr-fr"), (("", "", "EN-gb"), "en-gb"), ((GONE, GONE, GONE), "en-us"),
-        (("1234", ["de"], "<xml>"), "en-us"), (("d\n", "", ""), "en-us"),
+        (("1234", ["de"], "<xml>"), "en-us"), (("d\n", "", ""), "en-us"), (("inherit", "auto-detect", "nl"), "nl"), (("mk-", "-de", "fr"), "fr"),
     ],
 )  # fmt: skip
 def test_language(tags, language):

@@ -45,7 +45,7 @@ def test_nobody_else_can_read_it(store: Store) -> None:
 def test_two_instances_on_one_store(tmp_path: Path) -> None:
     held = schema.lock(tmp_path / "s")
     with pytest.raises(StoreError, match="another instance"):
-        schema.lock(tmp_path / "s")
+        schema.lock(tmp_path / "s", patience=0.2)
     os.close(held)
     os.close(schema.lock(tmp_path / "s"))
 
