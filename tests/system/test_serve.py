@@ -2,13 +2,14 @@
 
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from kazoo_provisioner.model.ids import db_of_account
-from tests.support import kazoo
+from tests.support import kazoo, tiny
 from tests.support.expected import expected
 from tests.support.kazoo import Folder, account_id, fleet, mac
 from tests.support.service import Service, command
@@ -232,6 +233,69 @@ def test_reload(tmp_path: Path, folder: Folder) -> None:
         service.config.write_text(text)
         service.signal(signal.SIGHUP)
         service.until(path, lambda got: b"prov.example.com" in got.body)
+
+
+def test_a_template_that_fails_keeps_the_old_files(tmp_path: Path, folder: Folder) -> None:
+    """A render error stops one phone; a reload that would break templates is refused; mended, all goes on."""
+    here = account_id(0)
+    db = db_of_account(here)
+    templates = tiny.write(tmp_path / "templates")
+    # It fails for phones with a hotline that no sample phone has, so no check can see it coming.
+    mac_j2 = templates / "acme" / "one" / "mac.j2"
+    good = mac_j2.read_text()
+    mac_j2.write_text(good + "{% if phone.hotline == '666' %}{{ phone.nothing }}{% endif %}")
+    folder.put_account(kazoo.account(here))
+    for number, model in ((1, "onea"), (2, "onea"), (3, "twoa")):
+        folder.put(db, kazoo.device(f"devi{number}", mac(number), brand="acme", model=model))
+    with Service(tmp_path / "service", folder.root, f"templates: {templates}\n{EXTRA}") as service:
+        service.wait("synced")
+        path = f"/p/{here}/{mac(1)}.cfg"
+        before = service.get(path).body
+        folder.edit(db, "devi1", provision__hotline="666")
+        folder.put(
+            db, kazoo.device("devi9", mac(9), brand="acme", model="onea", provision={"hotline": "666"})
+        )
+        waiting = {f"{here}/devi1", f"{here}/devi9"}
+        while waiting:  # in either order, and each again and again
+            failed = service.wait("render_failed")
+            assert "mac.j2 line" in failed["detail"]
+            waiting.discard(failed["subject"])
+        folder.edit(db, "devi2", name="Other")
+        service.until(f"/p/{here}/{mac(2)}.cfg", lambda got: b"Other" in got.body)
+        assert service.get(path).body == before
+        assert service.get(f"/p/{here}/{mac(9)}.cfg").status == 404
+        service.wait("phone_request", status=404, reason="render_failed")
+        old = command("explain", mac(1), config=service.config).stdout
+        assert "the last good files are still served: render_failed: acme/one/mac.j2 line" in old
+        new = command("explain", f"{service.base}/p/{here}/{mac(9)}.cfg", config=service.config).stdout
+        assert "404: render_failed" in new
+        # Broken for every phone: refused.
+        mac_j2.write_text(good + "{{ phone.nothing }}")
+        service.signal(signal.SIGHUP)
+        assert "mac.j2" in service.wait("reload_refused")["problem"]
+        mac_j2.write_text(good)
+        service.signal(signal.SIGHUP)
+        service.until(path, lambda got: b"666" in got.body)
+        service.until(f"/p/{here}/{mac(9)}.cfg", lambda got: got.status == 200)
+
+
+def test_sigterm_finishes_and_leaves_nobody(tmp_path: Path, folder: Folder) -> None:
+    """Idle keep-alive connections do not hold the stop up; all processes are gone; a second start finds the store free."""
+    fleet(folder, 1, 2)
+    with Service(tmp_path / "service", folder.root, EXTRA) as service:
+        service.wait("synced")
+        host, port = service.base.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as idle:
+            idle.sendall(f"GET /p/{mac(1)}.cfg HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert idle.recv(100).startswith(b"HTTP/1.1 200")
+            pids = [service.pids("reader"), service.pids("writer")]
+            second = command("serve", config=service.config)
+            assert second.returncode == 2
+            assert "another instance of this service uses this store" in second.stderr
+            assert service.stop() == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+        service.start()
+        assert service.get(f"/p/{mac(1)}.cfg").status == 200
 
 
 def test_explain_answers_why_there_was_a_404(tmp_path: Path, folder: Folder) -> None:
