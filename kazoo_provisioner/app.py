@@ -21,7 +21,7 @@ from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.processes import Child, run_child
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
-from kazoo_provisioner.settings import BUILT_IN, LogSettings, Settings, SettingsError
+from kazoo_provisioner.settings import LogSettings, Settings, SettingsError
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.sources.base import Source
 from kazoo_provisioner.sources.directory import DirectorySource
@@ -39,6 +39,21 @@ log = structlog.get_logger()
 
 REFUSED = (SettingsError, CatalogueError, RenderError)
 """What makes settings or templates unusable; each says why."""
+
+
+def read_settings(config: Path) -> Settings:
+    """Read the settings of a service. It must know its own address: phones are told to come back to it.
+
+    Raises:
+        SettingsError: names the file, the setting and what is wrong with it.
+    """
+    settings = load_settings(config)
+    if settings.phones.default.public_url is None:
+        raise SettingsError(
+            f"{config}: phones.default.public_url: say how phones reach us, such as http://prov.example.com/p; "
+            "it stands in their files, and a wrong one loses them"
+        )
+    return settings
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -110,8 +125,6 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._hangup(children, loop))
         addresses = [_url(one) for one in sockets]
-        if self._settings.phones.default.public_url is None:
-            log.warning("public_url_missing", phones_are_told=BUILT_IN.public_url)
         log.info(
             "started",
             listen=addresses,
@@ -135,7 +148,7 @@ class Supervisor:
     async def _reload(self, children: tuple[Child, ...]) -> None:
         """Pass SIGHUP on, if what is there now could be used: every template must make what it should."""
         try:
-            settings = load_settings(self._config)
+            settings = read_settings(self._config)
             wrong = await asyncio.to_thread(lambda: problems(Renderer(catalogue_of(settings))))
         except REFUSED as error:
             wrong = [str(error)]
@@ -195,7 +208,7 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], alive
 def _new_api(config: Path, server: Server) -> None:
     """Load the catalogue anew, beside the loop that answers phones."""
     try:
-        server.api = Api(catalogue_of(load_settings(config)))
+        server.api = Api(catalogue_of(read_settings(config)))
     except REFUSED as error:
         log.error("reload_refused", problem=str(error))
 
@@ -208,7 +221,7 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
 
     def reload() -> None:
         try:
-            new = load_settings(config)
+            new = read_settings(config)
             writer.reload(Renderer(catalogue_of(new)), new.phones)
         except REFUSED as error:
             log.error("reload_refused", problem=str(error))
@@ -230,7 +243,7 @@ def child(role: str, config: Path, store: Path, alive: int, sockets: list[int]) 
     """Run a child process; return its exit code."""
     logs.configure(LogSettings(), role)
     try:
-        settings = load_settings(config)
+        settings = read_settings(config)
         settings = replace(settings, store=replace(settings.store, path=store))
         logs.configure(settings.log, role)
         if role == "reader":

@@ -18,7 +18,7 @@ from kazoo_provisioner.model.ids import Mac, account_of_db, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer
-from kazoo_provisioner.settings import Settings, load
+from kazoo_provisioner.settings import Settings
 from kazoo_provisioner.store.schema import StoreError
 from kazoo_provisioner.web.phones import parse_path
 
@@ -78,7 +78,7 @@ def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes opt
     """
     with _errors():
         os.umask(0o077)
-        settings = load(config)
+        settings = app.read_settings(config)
         logs.configure(settings.log, "supervisor")
         Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child
         asyncio.run(app.Supervisor(config, settings, _print_hints if hints else None).run())
@@ -117,7 +117,7 @@ def check(config: Path) -> None:
       kazoo-provisioner check -c /etc/kazoo-provisioner/kazoo-provisioner.yaml
     """
     with _errors():
-        settings = load(config)
+        settings = app.read_settings(config)
         catalogue = app.catalogue_of(settings)
         found = problems(Renderer(catalogue))
     for problem in found:
@@ -228,7 +228,7 @@ def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes op
       kazoo-provisioner models --count
     """
     with _errors():
-        settings = load(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
+        settings = app.read_settings(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
         families = app.catalogue_of(settings).families.values()
     every = [model for family in families for model in family.models.values()]
     if not count:
@@ -252,6 +252,6 @@ def _mac(text: str) -> Mac:
 
 
 def _loaded(config: Path) -> Settings:
-    settings = load(config)
+    settings = app.read_settings(config)
     logs.configure(settings.log, "command", quiet=True)
     return settings

@@ -2,7 +2,7 @@
 
 from tests.support import runlog
 
-MARKS = ("secret-", "Secret", "sample-password", "0ther-", "hunter")
+MARKS = ("secret-", "Secret", "sample-password", "0ther-", "hunter", "s3cret")
 
 
 def test_no_password_in_the_log() -> None:

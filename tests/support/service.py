@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from tests.support import runlog
 
+PHONES = "phones: {default: {public_url: 'http://prov.example.com/p'}}\n"
 PATIENCE = 60.0
 """Seconds after which something that must come is missing. Nothing is measured by it."""
 
@@ -38,7 +39,7 @@ class Service:
         if not self.config.exists() or extra:
             self.config.write_text(
                 f"source: {{path: {documents}, poll: 0.1}}\nstore: {{path: {folder / 'store'}}}\n"
-                f"web: {{listen: ['127.0.0.1:0']}}\nlog: {{level: debug, format: json}}\n{extra}"
+                f"web: {{listen: ['127.0.0.1:0']}}\nlog: {{level: debug, format: json}}\n{extra or PHONES}"
             )
         self._env = os.environ | (env or {})
         self.events: list[dict[str, Any]] = []
