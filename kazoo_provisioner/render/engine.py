@@ -59,24 +59,29 @@ def printed(syntax: Syntax) -> Any:
     syntaxes leave clean text as it is, so writing it twice is the same.
     """
     write = syntax.write
-    markup = syntax.markup
 
-    def finalize(value: Any) -> Any:
-        if markup and isinstance(value, Markup):
+    def in_line(value: Any) -> Any:
+        return write(value) if isinstance(value, str) else _no_text(value)
+
+    def in_markup(value: Any) -> Any:
+        if isinstance(value, Markup):
             return value
-        if isinstance(value, bool):
-            return "1" if value else "0"
-        if isinstance(value, int):
-            return str(value)
-        if isinstance(value, str):
-            return Markup(write(value)) if markup else write(value)  # noqa: S704 - `write` is the escaping
-        if isinstance(value, jinja2.Undefined):
-            str(value)  # StrictUndefined raises, and names what is missing
-        raise _PrintedError(
-            f"a template printed {type(value).__name__}: text, numbers and booleans can be printed"
-        )
+        return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
 
-    return finalize
+    return in_markup if syntax.markup else in_line
+
+
+def _no_text(value: Any) -> str:
+    """Write what is no text: a number or a boolean; refuse the rest."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # StrictUndefined raises, and names what is missing
+    raise _PrintedError(
+        f"a template printed {type(value).__name__}: text, numbers and booleans can be printed"
+    )
 
 
 class Renderer:
