@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,14 +134,17 @@ class Supervisor:
         )
         keepers = [asyncio.create_task(child.keep(), name=child.role) for child in children]
         watcher = asyncio.create_task(self._announce(addresses), name="announce")
-        await self._stop.wait()
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        done, _ = await asyncio.wait((stopped, *keepers), return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
         # The reader first: it finishes its replies while the writer finishes its transaction.
         await asyncio.gather(*(child.stop(DRAIN + 5) for child in children))
-        for task in (*keepers, watcher):
+        for task in (*keepers, watcher, stopped):
             task.cancel()
-        await asyncio.gather(*keepers, watcher, return_exceptions=True)
+        await asyncio.gather(*keepers, watcher, stopped, return_exceptions=True)
         log.info("stopped")
+        for task in done - {stopped}:
+            task.result()  # a keeper never ends by itself: what ended it ends us
 
     def _hangup(self, children: tuple[Child, ...], loop: asyncio.AbstractEventLoop) -> None:
         self._reloading = loop.create_task(self._reload(children), name="reload")
@@ -152,6 +156,8 @@ class Supervisor:
             wrong = await asyncio.to_thread(lambda: problems(Renderer(catalogue_of(settings))))
         except REFUSED as error:
             wrong = [str(error)]
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what is there now, the old stays
+            wrong = [type(error).__name__]
         if wrong:
             log.error("reload_refused", problem="; ".join(wrong[:5]))
             return
@@ -257,36 +263,82 @@ def child(role: str, config: Path, store: Path, alive: int, sockets: list[int]) 
 
 
 class Workshop:
-    """What the commands look at: the running service's store, or one filled from the source for the moment."""
+    """What the commands look at: the running service's store, or one filled from the source for the moment.
+
+    Raises:
+        StoreError: neither can be read; says why.
+    """
+
+    PATIENCE = 60.0
+    """Seconds without anything new from the source after which a store for the moment is given up."""
 
     def __init__(self, settings: Settings) -> None:
         self.catalogue = catalogue_of(settings)
         self._settings = settings
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.store = self._open() or self._made()
+        reader = Reader(self.store.folder)
+        self._reader = reader
+        self._phones = Phones(reader, serve_without_account=settings.web.serve_without_account)
+        self.explainer = Explainer(self.store, self.catalogue, settings.phones, self._answer)
+
+    def _open(self) -> Store | None:
+        """Open the service's store; None where there is none yet."""
+        folder = self._settings.store.path
         try:
-            self.store = Store(settings.store.path, read_only=True)
-        except StoreError:
-            if (settings.store.path / "store.db").exists():
+            if not (folder / "store.db").exists():
+                return None
+            return Store(folder, read_only=True)
+        except (PermissionError, StoreError) as error:
+            may = isinstance(error, StoreError) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+            if may and os.access(folder / "store.db", os.R_OK):
                 raise
-            self._temporary = tempfile.TemporaryDirectory(prefix="kazoo-provisioner-")
-            self.store = asyncio.run(self._fill(Path(self._temporary.name)))
-        self.explainer = Explainer(self.store, self.catalogue, settings.phones)
+            raise StoreError(
+                f"{folder}: this user may not read the store; run this as the user who runs the service, "
+                "such as with `sudo -u kazoo-provisioner`"
+            ) from error
+
+    def _made(self) -> Store:
+        source = self._settings.source.path
+        if not os.access(source, os.R_OK | os.X_OK) or not source.is_dir():
+            raise StoreError(
+                f"{self._settings.store.path}: holds no store yet, and the source {source} cannot be read"
+            )
+        self._temporary = tempfile.TemporaryDirectory(prefix="kazoo-provisioner-")
+        try:
+            return asyncio.run(self._fill(Path(self._temporary.name)))
+        except BaseException:
+            self._temporary.cleanup()
+            raise
 
     async def _fill(self, folder: Path) -> Store:
-        if not self._settings.source.path.is_dir():
-            raise StoreError(
-                f"{self._settings.store.path}: holds no store yet, and the source {self._settings.source.path} cannot be read"
-            )
         store = Store(folder)
         quiet = replace(self._settings.source, poll=0.05)
         source = source_of(replace(self._settings, source=quiet))
         writer = Writer(store, source, Renderer(self.catalogue), self._settings.phones)
         running = asyncio.create_task(writer.run())
-        while store.meta(SYNCED) is None and not running.done():  # noqa: ASYNC110 - another process may write it
+        began, seen = time.monotonic(), ((0, 0), 0)
+        stuck = False
+        while store.meta(SYNCED) is None and not running.done() and not stuck:
             await asyncio.sleep(0.05)
+            if time.monotonic() - began > self.PATIENCE:
+                now = (store.documents.count(), store.releases.count())
+                stuck = now == seen
+                began, seen = time.monotonic(), now
         writer.stop()
         await running
+        if stuck:
+            store.close()
+            raise StoreError(
+                f"{self._settings.store.path}: holds no store yet, and nothing came from the source "
+                f"{self._settings.source.path} for {self.PATIENCE:g} s"
+            )
         return store
+
+    def _answer(self, path: str) -> tuple[int, str]:
+        """Return status and reason of a phone's request, by what answers phones."""
+        answer = self._phones.answer("GET", path, None)
+        return answer.response.status, answer.reason
 
     def render(self, account: str, device: str, mac: Mac) -> list[File]:
         """Render a device's files as they would be made now; nothing is stored.
@@ -300,6 +352,7 @@ class Workshop:
 
     def close(self) -> None:
         """Close the store, and remove it if it was only for the moment."""
+        self._reader.close()
         self.store.close()
         if self._temporary:
             self._temporary.cleanup()

@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+import errno
 import os
 import re
 import sys
@@ -14,12 +15,13 @@ import click
 
 from kazoo_provisioner import app, logs
 from kazoo_provisioner.catalogue.load import CatalogueError
-from kazoo_provisioner.model.ids import Mac, account_of_db, parse_mac
+from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer
 from kazoo_provisioner.settings import Settings
-from kazoo_provisioner.store.schema import StoreError
+from kazoo_provisioner.settings import load as load_settings
+from kazoo_provisioner.store.schema import StoreError, translated
 from kazoo_provisioner.web.phones import parse_path
 
 EXIT_UNUSABLE = 2
@@ -42,6 +44,39 @@ def _errors() -> Iterator[None]:
     except (*app.REFUSED, StoreError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_UNUSABLE)
+    except PermissionError as error:
+        click.echo(f"error: {_named(error)}; run this as the user who runs the service", err=True)
+        sys.exit(EXIT_UNUSABLE)
+    except OSError as error:
+        click.echo(f"error: {_named(error)}", err=True)
+        sys.exit(EXIT_UNUSABLE)
+
+
+def _named(error: OSError) -> str:
+    """Say what the system refused, without its numbers."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or type(error).__name__}"
+
+
+@contextmanager
+def _workshop(config: Path) -> Iterator[app.Workshop]:
+    """Open what `render` and `explain` look at."""
+    with _errors():
+        settings = app.read_settings(config)
+        logs.configure(settings.log, "command", quiet=True)
+        with translated(settings.store.path):
+            workshop = app.Workshop(settings)
+            try:
+                yield workshop
+            finally:
+                workshop.close()
+
+
+def _account(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Read --account: an account's id, or nothing."""
+    if value and parse_account_id(value.lower()) is None:
+        raise click.BadParameter(f"{value!r} is not an account id (32 of 0-9 a-z)")
+    return value.lower()
 
 
 def _config_option(command: Any) -> Any:
@@ -60,9 +95,9 @@ def main() -> None:
 
     \b
     Examples:
-      kazoo-provisioner check  -c sample/kazoo-provisioner.yaml
-      kazoo-provisioner serve  -c sample/kazoo-provisioner.yaml
-      kazoo-provisioner explain 00:15:65:aa:bb:cc
+      kazoo-provisioner check -c config/sample.yaml
+      kazoo-provisioner serve -c config/sample.yaml --try
+      kazoo-provisioner explain 00:15:65:20:01:01 -c config/sample.yaml
     """
 
 
@@ -119,7 +154,9 @@ def check(config: Path) -> None:
     with _errors():
         settings = app.read_settings(config)
         catalogue = app.catalogue_of(settings)
-        found = problems(Renderer(catalogue))
+        found = _collapsed(problems(Renderer(catalogue)))
+        if not settings.source.path.is_dir():
+            found.insert(0, f"{config}: source.path: {settings.source.path} is no folder, or is not there")
     for problem in found:
         click.echo(f"error: {problem}", err=True)
     if found:
@@ -130,10 +167,30 @@ def check(config: Path) -> None:
     )
 
 
+def _collapsed(found: list[str]) -> list[str]:
+    """Say what is wrong with many models or samples once: the first of them, and how many more."""
+    first: dict[str, str] = {}
+    more: Counter[str] = Counter()
+    for problem in found:
+        case, said, reason = problem.partition(": ")
+        key = reason if said and re.fullmatch(r"[\w-]+(/[\w-]+)+( with sample '.*')?", case) else problem
+        if key in first:
+            more[key] += 1
+        first.setdefault(key, problem)
+    return [
+        f"{problem} (and {more[key]} more models or samples)" if more[key] else problem
+        for key, problem in first.items()
+    ]
+
+
 @main.command()
 @click.argument("mac")
 @click.option(
-    "--account", "-a", default="", help="The account whose phone it is, where several have this MAC."
+    "--account",
+    "-a",
+    default="",
+    callback=_account,
+    help="The account whose phone it is, where several have this MAC.",
 )
 @click.option(
     "--out",
@@ -152,21 +209,33 @@ def render(mac: str, account: str, out: Path | None, config: Path) -> None:
       kazoo-provisioner render 00:15:65:AA:BB:CC --out /tmp/phone
     """
     address = _mac(mac)
-    with _errors():
-        workshop = app.Workshop(_loaded(config))
-        try:
-            files = _rendered(workshop, address, account)
-        finally:
-            workshop.close()
+    with _workshop(config) as workshop:
+        files = _rendered(workshop, address, account)
     if out is None:
         for file in files:
             click.echo(f"--- {file.name}\n{file.data.decode()}")
         return
     os.umask(0o077)
-    out.mkdir(parents=True, exist_ok=True)
+    with _errors():
+        out.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            _write(out / file.name, file.data)
     for file in files:
-        (out / file.name).write_bytes(file.data)
         click.echo(str(out / file.name))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file for its owner alone, whatever is there already; not through a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "is a symbolic link, which is not followed", str(path)) from None
+        raise
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, 0o600)
+        stream.write(data)
 
 
 def _rendered(workshop: app.Workshop, mac: Mac, account: str) -> list[File]:
@@ -186,11 +255,18 @@ def _rendered(workshop: app.Workshop, mac: Mac, account: str) -> list[File]:
 
 @main.command()
 @click.argument("what")
-@click.option("--account", "-a", default="", help="The account under which the phone asks.")
+@click.option(
+    "--account",
+    "-a",
+    default="",
+    callback=_account,
+    help="The account under which the phone asks, with a MAC.",
+)
 @_config_option
 def explain(what: str, account: str, config: Path) -> None:
     """Explain why a phone gets what it gets. WHAT is a MAC address, or the path or URL it asked for.
 
+    The first lines are the answer: status and reason. Then who has the MAC address, then the devices.
     Exit code 0: we know it; 4: no device has this MAC, or nothing has this name.
 
     \b
@@ -198,20 +274,18 @@ def explain(what: str, account: str, config: Path) -> None:
       kazoo-provisioner explain 00:15:65:aa:bb:cc
       kazoo-provisioner explain /p/<account id>/001565aabbcc.cfg
     """
-    asked = parse_path(re.sub(r"^\w+://[^/]*", "", what)) if "/" in what else None
+    path = re.sub(r"^\w+://[^/]*|[?#].*$", "", what)
+    asked = parse_path(path) if "/" in what else None
     if "/" in what and asked is None:
         raise click.BadParameter(f"{what!r} is no path of ours: /p/[<account>/[<mac>/]]<file>")
-    address = None if asked and not asked.mac else _mac(asked.mac if asked else what)
-    with _errors():
-        workshop = app.Workshop(_loaded(config))
-        try:
-            if asked and address is None:
-                lines, known = workshop.explainer.common(asked.account, asked.file)
-            else:
-                lines = workshop.explainer.mac(address or "", (asked.account if asked else "") or account)
-                known = bool(workshop.store.documents.with_mac(address or ""))
-        finally:
-            workshop.close()
+    if asked and account:
+        raise click.UsageError("--account goes with a MAC address; a path says its account itself")
+    address = None if asked else _mac(what)
+    with _workshop(config) as workshop:
+        if asked:
+            lines, known = workshop.explainer.path(path, *asked)
+        else:
+            lines, known = workshop.explainer.mac(address or "", account)
     click.echo("\n".join(lines))
     sys.exit(0 if known else EXIT_NOT_FOUND)
 
@@ -228,7 +302,7 @@ def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes op
       kazoo-provisioner models --count
     """
     with _errors():
-        settings = app.read_settings(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
+        settings = load_settings(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
         families = app.catalogue_of(settings).families.values()
     every = [model for family in families for model in family.models.values()]
     if not count:
@@ -249,9 +323,3 @@ def _mac(text: str) -> Mac:
     if mac is None:
         raise click.BadParameter(f"{text!r} is not a MAC address (12 hexadecimal digits)")
     return mac
-
-
-def _loaded(config: Path) -> Settings:
-    settings = app.read_settings(config)
-    logs.configure(settings.log, "command", quiet=True)
-    return settings

@@ -24,10 +24,10 @@ def configure(settings: LogSettings, process: str, *, quiet: bool = False) -> No
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _named(process),
+        _printable,
     ]
     if console:
         processors += [
-            _for_people,
             structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time"),
         ]
     else:
@@ -50,8 +50,8 @@ def _named(process: str) -> Any:
     return add
 
 
-def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Make hostile text harmless to a terminal."""
+def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make hostile text (headers are any bytes) harmless to a terminal, and to whoever encodes it."""
     return {k: v if not isinstance(v, str) or v.isprintable() else ascii(v)[1:-1] for k, v in event.items()}
 
 

@@ -33,12 +33,20 @@ class Child:
         deaths = 0
         while not self._stopping:
             began = time.monotonic()
-            code = await self._run()
+            code: int | None = None
+            problem = ""
+            try:
+                code = await self._run()
+            except OSError as error:  # no memory, no process to be had, the interpreter is being replaced
+                problem = error.strerror or type(error).__name__
             if self._stopping:
                 return
             deaths = 1 if time.monotonic() - began > _STEADY else deaths + 1
             pause = _BACK_OFF[min(deaths, len(_BACK_OFF)) - 1]
-            log.error("process_died", role=self.role, code=code, restart_s=pause)
+            if problem:
+                log.error("child_not_started", role=self.role, problem=problem, restart_s=pause)
+            else:
+                log.error("process_died", role=self.role, code=code, restart_s=pause)
             await asyncio.sleep(pause)
 
     async def _run(self) -> int:
@@ -50,6 +58,9 @@ class Child:
                 pass_fds=(alive, *self._descriptors),
                 start_new_session=True,
             )  # fmt: skip
+        except BaseException:
+            os.close(ours)
+            raise
         finally:
             os.close(alive)
         log.info("process_started", role=self.role, pid=self._process.pid)

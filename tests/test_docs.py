@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import yaml
 
-from kazoo_provisioner import cli, settings
+from kazoo_provisioner import app, cli, settings
 from kazoo_provisioner.catalogue.load import BUNDLED, load
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
@@ -124,11 +124,20 @@ def test_the_defaults_in_the_example_are_true() -> None:
         plain,
         source=replace(plain.source, path=base / plain.source.path),
         store=replace(plain.store, path=base / plain.store.path),
-        phones=replace(plain.phones, default=settings.BUILT_IN),
+        phones=replace(plain.phones, default=replace(settings.BUILT_IN, public_url=None)),
     )
     assert loaded == expected
-    for field in settings.PhoneLayer.__struct_fields__:
+    for field in set(settings.PhoneLayer.__struct_fields__) - {"public_url"}:
         assert getattr(loaded.phones.default, field) == getattr(settings.BUILT_IN, field), field
+
+
+def test_the_example_names_no_public_url_but_shows_one(tmp_path: Path) -> None:
+    """Who copies it must say how phones reach us, and finds out at once when it was forgotten."""
+    with pytest.raises(settings.SettingsError, match=r"phones\.default\.public_url"):
+        app.read_settings(EXAMPLE)
+    said = tmp_path / "settings.yaml"
+    said.write_text(EXAMPLE.read_text().replace("    #public_url:", "    public_url:"))
+    assert "example.com" in str(app.read_settings(said).phones.default.public_url)
 
 
 def test_what_has_no_default_is_none() -> None:

@@ -191,7 +191,12 @@ def _clashes(families: list[Family]) -> list[str]:
     by_name: dict[tuple[str, str], str] = {}
     by_id: dict[str, str] = {}
     brands: dict[str, str] = {}
+    files: dict[str, str] = {}
     for family in families:
+        for name in sorted(_common_names(family)):
+            other = files.setdefault(name, family.id)
+            if other != family.id:
+                errors.append(f"{family.id}/family.yaml: files: {name} is also a file of {other}")
         for name in (family.spec.brand, *family.spec.brand_aliases):
             brand = brands.setdefault(name, family.spec.brand)
             if brand != family.spec.brand:
@@ -208,6 +213,16 @@ def _clashes(families: list[Family]) -> list[str]:
                     f"{family.id}/family.yaml: {model.id} is also {other}; old kazoo-ui needs them unique"
                 )
     return errors
+
+
+def _common_names(family: Family) -> set[str]:
+    """Return the names, in lower case, of a family's files that name no phone."""
+    return {
+        file_name(file, None if file.scope == "account" else model).lower()
+        for model in family.models.values()
+        for file in files_of(family, model)
+        if file.scope != "phone"
+    }
 
 
 def _digest(folder: Path) -> str:

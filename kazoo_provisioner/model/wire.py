@@ -108,25 +108,53 @@ def is_deleted(doc: Doc) -> bool:
     return doc.get("_deleted") is True or is_true(doc.get("pvt_deleted"))
 
 
+def concerns_us(db: str, doc_id: str, doc: Doc) -> bool:
+    """Whether anything of a document is kept; True too for one that `trim` refuses."""
+    try:
+        return trim(db, doc_id, doc) is not None
+    except ValueError:
+        return True
+
+
+MAX_DEPTH = 32
+"""Deepest nesting of objects and lists in a document; Kazoo's own go to about 10."""
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, depth + 1)
+
+
 def trim(db: str, doc_id: str, doc: Doc) -> tuple[str, Doc] | None:
     """Return (kind, kept fields) of a document, or None when nothing of it concerns us.
 
     The kind is its pvt_type; callflows with one of our feature codes are of kind "feature".
+
+    Raises:
+        ValueError: it is nested deeper than any document of Kazoo's.
     """
     kind = doc.get("pvt_type")
-    if not isinstance(kind, str) or kind not in _KEEP or is_deleted(doc):
-        return None
     account = account_of_db(db)
+    if not isinstance(kind, str) or kind not in _KEEP:
+        return None
     if kind == "account":
         # An account database holds one account document that counts: its own.
         if db != ACCOUNTS_DB and doc_id != account:
             return None
+        if db != ACCOUNTS_DB and is_true(doc.get("pvt_deleted")):
+            return kind, {"pvt_deleted": True}  # it says so itself, whatever an old copy says
     elif account is None:
+        return None
+    if is_deleted(doc):
         return None
     kept: Doc = {}
     for path in _KEEP[kind]:
         value = get(doc, path)
         if value is not None:
+            _check_depth(value)
             *parents, last = path.split(".")
             at = kept
             for parent in parents:
@@ -185,18 +213,20 @@ def _strings(value: Any) -> list[str]:
 
 
 def key_targets(device: Doc) -> list[str]:
-    """Return the ids of users and devices that a device's keys may point at."""
+    """Return the ids of users and devices that a device's keys may point at.
+
+    Whatever their type says: an override can change the type alone.
+    """
     found: list[str] = []
     provision = get(device, "provision")
     groups = [get(provision, g) for g in ("combo_keys", "feature_keys")]
     groups += [get(provision, f"overrides.{g}") for g in ("combo_keys", "feature_keys")]
     for group in groups:
         for key in group.values() if isinstance(group, dict) else ():
-            if get(key, "type") in ("presence", "personal_parking"):
-                value = get(key, "value")
-                value = get(value, "value") if isinstance(value, dict) else value
-                if isinstance(value, str) and value:
-                    found.append(value)
+            value = get(key, "value")
+            value = get(value, "value") if isinstance(value, dict) else value
+            if isinstance(value, str) and value:
+                found.append(value)
     return found
 
 

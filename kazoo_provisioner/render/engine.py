@@ -1,6 +1,7 @@
 """Templates into files. Pure CPU: no clock, no network, the same bytes for the same input everywhere."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -175,9 +176,8 @@ class Renderer:
             with _compiling(where):
                 environment.get_template(where)
                 source = environment.loader.get_source(environment, where)[0]  # type: ignore[union-attr]
-                waiting += [
-                    name for name in meta.find_referenced_templates(environment.parse(source)) if name
-                ]
+                names = meta.find_referenced_templates(environment.parse(source))
+                waiting += [_allowed(family, name, where) for name in names]
 
     def _template(self, family: Family, file: FileSpec) -> jinja2.Template:
         return self._environments[_syntax_name(family, file)].get_template(f"{family.folder}/{file.template}")
@@ -193,6 +193,17 @@ class Renderer:
         if not data.strip():
             raise RenderError(f"{template.name}: made an empty file")
         return File(name, file.type, file.scope == "phone", data)
+
+
+def _allowed(family: Family, name: str | None, where: str) -> str:
+    """Return what a template includes; only what its family's digest covers, so that no edit goes unseen."""
+    brand = family.spec.brand
+    if name and (
+        name.startswith(f"{family.folder}/") or re.fullmatch(rf"{re.escape(brand)}/[^/]+\.j2", name)
+    ):
+        return name
+    what = repr(name) if name else "a name that it computes"
+    raise RenderError(f"{where}: includes {what}; it may include {family.folder}/… and {brand}/*.j2")
 
 
 def _syntax_name(family: Family, file: FileSpec) -> str:
@@ -246,7 +257,9 @@ def code_version() -> str:
     """Digest of what makes files from documents: code and time zones. A change re-renders everything, paced."""
     folder = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256(repr([(name, version(name)) for name in _INPUTS]).encode())
-    for room in ("model", "catalogue", "render"):
-        for path in sorted((folder / room).glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    rooms = [
+        path for room in ("model", "catalogue", "render") for path in sorted((folder / room).glob("*.py"))
+    ]
+    for path in (*rooms, folder / "settings.py", folder / "sync" / "accounts.py"):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -55,7 +55,7 @@ class Source(Protocol):
 class Inbox:
     """Between a source and ingest: bounded in bytes, in order."""
 
-    def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, max_bytes: int = 4 * 1024 * 1024) -> None:
         self._events: deque[Event] = deque()
         self._bytes = 0
         self._max = max_bytes

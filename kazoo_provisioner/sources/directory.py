@@ -8,6 +8,7 @@ an edit counts whether or not somebody remembered to change `_rev`.
 import asyncio
 import hashlib
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 import structlog
 
 from kazoo_provisioner.model.ids import is_followed
-from kazoo_provisioner.model.wire import Doc
+from kazoo_provisioner.model.wire import Doc, concerns_us
 from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.base import CaughtUp, Change, Databases, Held, Inbox
 
@@ -30,7 +31,11 @@ YOUNG = 2_000_000_000
 """Nanoseconds after a write in which a second one can leave the signature as it is."""
 
 CHUNK = 100
-"""Files read at a time before the changes in them are passed on."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Files, and bytes of them, read at a time before the changes in them are passed on."""
+
+_UNSEEN: Signature = (-1, 0, -1)
+"""Of a file that is there but cannot be looked at."""
 
 
 class _UnreadableError(Exception):
@@ -62,6 +67,7 @@ class DirectorySource:
         self._files: dict[tuple[str, str], _File] = {}
         self._looks = 0
         self._problem: str | None = None
+        self._odd: set[str] = set()
 
     def identity(self, db: str) -> str:
         """Return the folder's path: a dump has no other identity."""
@@ -89,17 +95,20 @@ class DirectorySource:
         found: dict[tuple[str, str], tuple[Path, Signature]] = {}
         problem = None
         folders = 0
+        odd: set[str] = set()
         try:
             for entry in sorted(os.scandir(self._root), key=lambda e: e.name):
                 db = unquote(entry.name)
-                if is_followed(db) and entry.is_dir():
+                if is_followed(db):
                     folders += 1
-                    self._look_at(db, Path(entry.path) / "docs", found)
+                    self._look_at(db, Path(entry.path) / "docs", found, odd)
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
-        if not problem and not folders and self._files:
-            # An unmounted disk is an empty folder. It must not take every phone with it.
-            problem = "holds no account database any more; the phones keep what they have"
+        self._tell_odd(odd)
+        if not problem and not folders:
+            # An unmounted disk is an empty folder. It must not take every phone with it, nor be believed
+            # to be all there is.
+            problem = "holds no account database; the phones keep what they have"
         if problem != self._problem:
             self._problem = problem
             if problem:
@@ -108,20 +117,45 @@ class DirectorySource:
                 log.info("source_readable", path=str(self._root))
         return None if problem else found
 
-    @staticmethod
-    def _look_at(db: str, docs: Path, found: dict[tuple[str, str], tuple[Path, Signature]]) -> None:
+    def _look_at(
+        self, db: str, docs: Path, found: dict[tuple[str, str], tuple[Path, Signature]], odd: set[str]
+    ) -> None:
+        """Add a database's files. What cannot be looked at is neither news nor gone: we keep what we hold."""
         try:
             entries = list(os.scandir(docs))
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError as error:
+            odd.add(f"{docs}\0{error.strerror}")
+            for key in self._files:
+                if key[0] == db:
+                    found.setdefault(key, (docs, _UNSEEN))
+            return
         for entry in entries:
-            if entry.name.endswith(".json"):
-                try:
-                    stat = entry.stat()
-                except FileNotFoundError:
-                    continue
-                key = (db, unquote(entry.name.removesuffix(".json")))
-                found.setdefault(key, (Path(entry.path), (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
+            if not entry.name.endswith(".json"):
+                continue
+            key = (db, unquote(entry.name.removesuffix(".json")))
+            try:
+                key[1].encode()
+                status = entry.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    raise OSError(0, "is no file")
+            except FileNotFoundError:
+                continue
+            except (OSError, UnicodeEncodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
+                odd.add(f"{entry.path}\0{reason}")
+                if key in self._files:
+                    found.setdefault(key, (Path(entry.path), _UNSEEN))
+                continue
+            found.setdefault(key, (Path(entry.path), (status.st_mtime_ns, status.st_size, status.st_ino)))
+
+    def _tell_odd(self, odd: set[str]) -> None:
+        """Report each entry that cannot be looked at once, for as long as it stays so."""
+        for entry in sorted(odd - self._odd):
+            path, _, problem = entry.partition("\0")
+            log.warning("source_entry_unreadable", path=path, problem=problem)
+        self._odd = odd
 
     async def _compare(self, seen: dict[tuple[str, str], tuple[Path, Signature]], inbox: Inbox) -> bool:
         """Send what is new, changed or gone; return whether anything was sent."""
@@ -131,10 +165,11 @@ class DirectorySource:
         for key in sorted(seen, key=_order):
             file = self._files.get(key) or self._files.setdefault(key, _File())
             file.absent = 0
-            if seen[key][1] != file.signature or file.young:
+            if seen[key][1] is not _UNSEEN and (seen[key][1] != file.signature or file.young):
                 unread.append(key)
-        for start in range(0, len(unread), CHUNK):
-            for change in await asyncio.to_thread(self._read_all, unread[start : start + CHUNK], seen):
+        unread.reverse()
+        while unread:
+            for change in await asyncio.to_thread(self._read_some, unread, seen):
                 await inbox.put(change)
                 sent = True
         for key in [key for key in self._files if key not in seen]:
@@ -148,11 +183,21 @@ class DirectorySource:
                     sent = True
         return sent
 
-    def _read_all(
-        self, keys: list[tuple[str, str]], seen: dict[tuple[str, str], tuple[Path, Signature]]
+    def _read_some(
+        self, unread: list[tuple[str, str]], seen: dict[tuple[str, str], tuple[Path, Signature]]
     ) -> list[Change]:
-        changes = (self._read(key, seen[key][0], self._files[key], seen[key][1]) for key in keys)
-        return [change for change in changes if change is not None]
+        """Read from the end of a list, until it is enough for once."""
+        changes: list[Change] = []
+        size = 0
+        for _ in range(min(CHUNK, len(unread))):
+            key = unread.pop()
+            size += seen[key][1][1]
+            change = self._read(key, seen[key][0], self._files[key], seen[key][1])
+            if change is not None:
+                changes.append(change)
+            if size >= CHUNK_BYTES:
+                break
+        return changes
 
     def _read(self, key: tuple[str, str], path: Path, file: _File, signature: Signature) -> Change | None:
         """Read one file; None when its content is what we know, or is no document (reported once)."""
@@ -171,11 +216,13 @@ class DirectorySource:
         if rev == file.rev:
             return None
         file.rev = rev
-        return Change(*key, rev, str(self._looks), body, len(data))
+        # What concerns nobody is passed on without its contents: ingest has to know that it is that now.
+        kept = body if concerns_us(key[0], key[1], body) else {}
+        return Change(*key, rev, str(self._looks), kept, len(data) if kept else 0)
 
     def _document(self, path: Path) -> tuple[Doc, bytes]:
         try:
-            with path.open("rb") as stream:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
                 data = stream.read(self._max + 1)
         except OSError as error:
             raise _UnreadableError(f"cannot be read: {error.strerror}") from error

@@ -17,6 +17,8 @@ class Stored(msgspec.Struct, frozen=True):
     rev: str
     body: bytes | None
     mac: str | None
+    version: str
+    """The `ingest_version` with which it was cut down."""
 
 
 class Documents:
@@ -28,31 +30,41 @@ class Documents:
     def latest(self, db: str, doc_id: str) -> Stored | None:
         """Return a document as it was last seen, deleted or not."""
         row = self._db.execute(
-            "SELECT kind, latest_rev, latest, mac FROM document WHERE db=? AND id=?", (db, doc_id)
+            "SELECT kind, latest_rev, latest, mac, ingest_version FROM document WHERE db=? AND id=?",
+            (db, doc_id),
         ).fetchone()
         return Stored(*row) if row else None
 
     def put(self, db: str, doc_id: str, stored: Stored, targets: Iterable[str]) -> None:
         """Write a document and what it refers to. Without a guard the latest is the accepted one."""
         self._db.execute(
-            "INSERT INTO document(db, id, kind, mac, latest_rev, latest, accepted_rev, deleted)"
-            " VALUES(?1,?2,?3,?4,?5,?6,?5,?7)"
+            "INSERT INTO document(db, id, kind, mac, latest_rev, latest, accepted_rev, deleted, ingest_version)"
+            " VALUES(?1,?2,?3,?4,?5,?6,?5,?7,?8)"
             " ON CONFLICT(db, id) DO UPDATE SET kind=?3, mac=?4, latest_rev=?5, latest=?6, accepted_rev=?5,"
-            " accepted=NULL, deleted=?7, absent_since=NULL",
-            (db, doc_id, stored.kind, stored.mac, stored.rev, stored.body, stored.body is None),
+            " accepted=NULL, deleted=?7, absent_since=NULL, ingest_version=?8",
+            (
+                db,
+                doc_id,
+                stored.kind,
+                stored.mac,
+                stored.rev,
+                stored.body,
+                stored.body is None,
+                stored.version,
+            ),
         )
         self._db.execute("DELETE FROM document_ref WHERE db=? AND id=?", (db, doc_id))
         self._db.executemany(
             "INSERT INTO document_ref(target, db, id) VALUES(?,?,?)", [(t, db, doc_id) for t in targets]
         )
 
-    def touch(self, db: str, doc_id: str, rev: str) -> None:
-        """Note a new revision that changed nothing we keep."""
+    def touch(self, db: str, doc_id: str, rev: str, version: str) -> None:
+        """Note a new revision, or ingest version, that changed nothing we keep."""
         self._db.execute(
-            "UPDATE document SET latest_rev=?3, absent_since=NULL,"
+            "UPDATE document SET latest_rev=?3, absent_since=NULL, ingest_version=?4,"
             " accepted_rev=CASE WHEN accepted_rev=latest_rev THEN ?3 ELSE accepted_rev END"
             " WHERE db=?1 AND id=?2",
-            (db, doc_id, rev),
+            (db, doc_id, rev, version),
         )
 
     def get(self, db: str, doc_id: str) -> tuple[str, Doc] | None:
@@ -103,9 +115,16 @@ class Documents:
         rows = self._db.execute("SELECT DISTINCT id FROM document_ref WHERE target=?", (f"under/{account}",))
         return [row[0] for row in rows]
 
-    def held(self, db: str) -> dict[str, str]:
-        """Return the revision of every document we hold of a database, by id."""
-        return dict(self._db.execute("SELECT id, latest_rev FROM document WHERE db=? AND deleted=0", (db,)))
+    def held(self, db: str, version: str) -> dict[str, str]:
+        """Return the revision of every document we hold of a database, by id.
+
+        It is empty where the document was cut down by another `ingest_version`.
+        """
+        rows = self._db.execute(
+            "SELECT id, CASE WHEN ingest_version=? THEN latest_rev ELSE '' END FROM document WHERE db=? AND deleted=0",
+            (version, db),
+        )
+        return dict(rows.fetchall())
 
     def databases(self) -> list[str]:
         """Return the databases of which we hold documents."""

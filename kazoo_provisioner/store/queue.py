@@ -72,6 +72,14 @@ class Queue:
         )
         return [Due(*row) for row in rows]
 
+    def mark_now(self, subject: str, cause: int, now: int) -> Due:
+        """Mark a subject that is worked on at once, in the same transaction."""
+        self.mark([subject], cause, SINGLE, now)
+        row = self._db.execute(
+            "SELECT subject, gen, attempts, priority, first_at FROM dirty WHERE subject=?", (subject,)
+        ).fetchone()
+        return Due(*row)
+
     def next_at(self) -> int | None:
         """Return when the next mark is due, or None when there is none."""
         found: int | None = self._db.execute("SELECT min(not_before) FROM dirty").fetchone()[0]
@@ -104,9 +112,12 @@ class Queue:
         ).fetchone()
         return row[0], row[1]
 
-    def untried(self) -> bool:
-        """Whether a mark was never tried."""
-        return self._db.execute("SELECT 1 FROM dirty WHERE attempts=0 LIMIT 1").fetchone() is not None
+    def untried(self, until: int) -> bool:
+        """Whether a mark that was first set at a time (ms), or before, was never tried."""
+        row = self._db.execute(
+            "SELECT 1 FROM dirty WHERE attempts=0 AND first_at<=? LIMIT 1", (until,)
+        ).fetchone()
+        return row is not None
 
     def is_dirty(self, subject: str) -> bool:
         """Whether a subject is marked."""

@@ -14,6 +14,8 @@ class Served(msgspec.Struct, frozen=True):
     ctype: str
     model: str
     blob: int
+    sensitive: bool
+    """Made for one phone, so it may hold its secrets."""
 
 
 class Reader:
@@ -31,9 +33,10 @@ class Reader:
         """Return what is served under a lower-case name; scope is an account id or empty."""
         with schema.translated(self._folder):
             row = self._db.execute(
-                "SELECT etag, ctype, model, blob FROM served WHERE account=? AND name=?", (scope, name)
+                "SELECT etag, ctype, model, blob, sensitive FROM served WHERE account=? AND name=?",
+                (scope, name),
             ).fetchone()
-        return Served(*row) if row else None
+        return Served(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
 
     def content(self, blob: int) -> bytes | None:
         """Return a blob's content, or None when it was replaced since the name was found."""

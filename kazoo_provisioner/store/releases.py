@@ -49,12 +49,26 @@ class Releases:
         self._db = connection
         self._history = history
 
-    def inputs_hash(self, subject: str) -> str | None:
-        """Return the inputs hash of the release that is being served, or None."""
+    def is_serving(self, subject: str) -> bool:
+        """Whether a subject's last release is one that is served."""
         row = self._db.execute(
-            "SELECT inputs_hash, state FROM release WHERE subject=? ORDER BY id DESC LIMIT 1", (subject,)
+            "SELECT state FROM release WHERE subject=? ORDER BY id DESC LIMIT 1", (subject,)
         ).fetchone()
-        return row[0] if row and row[1] == "served" else None
+        return row is not None and row[0] == "served"
+
+    def is_current(self, subject: str, inputs_hash: str, scopes: Sequence[str]) -> bool:
+        """Whether exactly the files of these inputs are served for a subject, under each scope.
+
+        The names are looked at too: another subject may have taken one meanwhile.
+        """
+        row = self._db.execute(
+            "SELECT id, inputs_hash, state FROM release WHERE subject=? ORDER BY id DESC LIMIT 1", (subject,)
+        ).fetchone()
+        if row is None or row[1:] != (inputs_hash, "served"):
+            return False
+        names = self._db.execute("SELECT name FROM release_file WHERE release=?", (row[0],)).fetchall()
+        served = self._db.execute("SELECT account, name FROM served WHERE subject=?", (subject,)).fetchall()
+        return {(scope, name.lower()) for scope in scopes for (name,) in names} == set(served)
 
     def publish(
         self, subject: str, files: Sequence[Made], scopes: Sequence[str], model: str,
@@ -78,6 +92,7 @@ class Releases:
             self._release(subject, files, manifest, inputs_hash, causes, now)
         crash_point("reconcile.released")
         moved = self._serve(subject, files, scopes, model)
+        self._forget(subject, self._history)
         crash_point("reconcile.served")
         return moved or not same
 
@@ -109,18 +124,18 @@ class Releases:
         self._db.executemany(
             "INSERT INTO release_cause(release, cause) VALUES(?,?)", [(release, cause) for cause in causes]
         )
-        self._forget(subject)
 
     def _serve(self, subject: str, files: Sequence[Made], scopes: Sequence[str], model: str) -> bool:
         wanted = {}
         for file in files:
             blob = self._db.execute("SELECT id FROM blob WHERE hash=?", (file.hash,)).fetchone()[0]
             for scope in scopes:
-                wanted[scope, file.name.lower()] = (file.hash, file.ctype, model, blob, subject)
+                key = (scope, file.name.lower())
+                wanted[key] = (file.hash, file.ctype, model, blob, int(file.sensitive), subject)
         have = {
             (row[0], row[1]): tuple(row[2:])
             for row in self._db.execute(
-                "SELECT account, name, etag, ctype, model, blob, subject FROM served WHERE subject=?",
+                "SELECT account, name, etag, ctype, model, blob, sensitive, subject FROM served WHERE subject=?",
                 (subject,),
             )
         }
@@ -128,7 +143,8 @@ class Releases:
             "DELETE FROM served WHERE account=? AND name=?", [key for key in have if key not in wanted]
         )
         self._db.executemany(
-            "INSERT OR REPLACE INTO served(account, name, etag, ctype, model, blob, subject) VALUES(?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO served(account, name, etag, ctype, model, blob, sensitive, subject)"
+            " VALUES(?,?,?,?,?,?,?,?)",
             [(*key, *value) for key, value in wanted.items() if have.get(key) != value],
         )
         return have != wanted
@@ -148,20 +164,16 @@ class Releases:
                 "INSERT INTO release_cause(release, cause) VALUES(?,?)",
                 [(release, cause) for cause in causes],
             )
-            self._forget(subject)
+            self._forget(subject, self._history)
         crash_point("reconcile.served")
         return gone
 
-    def _forget(self, subject: str) -> None:
-        """Drop releases beyond the history, and content that nothing names any more."""
-        old = [
-            row[0]
-            for row in self._db.execute(
-                "SELECT id FROM release WHERE subject=? ORDER BY id DESC LIMIT -1 OFFSET ?",
-                (subject, self._history),
-            )
-        ]
-        for release in old:
+    def _forget(self, subject: str, keep: int) -> None:
+        """Drop all but the newest releases of a subject, and content that nothing names any more."""
+        old = self._db.execute(
+            "SELECT id FROM release WHERE subject=? ORDER BY id DESC LIMIT -1 OFFSET ?", (subject, keep)
+        ).fetchall()
+        for (release,) in old:
             blobs = self._db.execute("SELECT blob FROM release_file WHERE release=?", (release,)).fetchall()
             self._db.execute("DELETE FROM release_file WHERE release=?", (release,))
             self._db.execute("DELETE FROM release_cause WHERE release=?", (release,))
@@ -171,6 +183,16 @@ class Releases:
                 " AND NOT EXISTS(SELECT 1 FROM served WHERE blob=?1)",
                 blobs,
             )
+
+    def forget_withdrawn(self, before: int) -> None:
+        """Drop the releases, passwords and all, of what was withdrawn before a time (ms) and not served since."""
+        rows = self._db.execute(
+            "SELECT subject FROM release r WHERE state='withdrawn' AND at<?"
+            " AND NOT EXISTS(SELECT 1 FROM release n WHERE n.subject=r.subject AND n.id>r.id) LIMIT 100",
+            (before,),
+        ).fetchall()
+        for (subject,) in rows:
+            self._forget(subject, 0)
 
     def history(self, subject: str, limit: int) -> list[Release]:
         """Return a subject's releases, the newest first."""
@@ -240,9 +262,12 @@ class Releases:
         )
         return [row[0] for row in rows]
 
-    def phones_of_family(self, family: str) -> list[str]:
-        """Return the subjects of a family's phones and phonebooks."""
-        return [row[0] for row in self._db.execute("SELECT subject FROM phone WHERE family=?", (family,))]
+    def phones_of_brand(self, brand: str) -> list[str]:
+        """Return the subjects of a brand's phones and phonebooks."""
+        rows = self._db.execute(
+            "SELECT subject FROM phone WHERE substr(family, 1, ?)=?", (len(brand) + 1, f"{brand}/")
+        )
+        return [row[0] for row in rows]
 
     def with_problem(self) -> list[str]:
         """Return the subjects that have a problem."""

@@ -18,7 +18,7 @@ V1 = """
 CREATE TABLE document(
     db TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, mac TEXT,
     latest_rev TEXT NOT NULL, latest BLOB, accepted_rev TEXT, accepted BLOB,
-    deleted INTEGER NOT NULL DEFAULT 0, absent_since INTEGER,
+    deleted INTEGER NOT NULL DEFAULT 0, absent_since INTEGER, ingest_version TEXT NOT NULL,
     PRIMARY KEY(db, id)) WITHOUT ROWID;
 CREATE INDEX document_kind ON document(db, kind) WHERE deleted = 0;
 CREATE INDEX document_mac ON document(mac) WHERE mac IS NOT NULL;
@@ -49,7 +49,8 @@ CREATE TABLE release_file(
 CREATE INDEX release_file_blob ON release_file(blob);
 CREATE TABLE served(
     account TEXT NOT NULL, name TEXT NOT NULL, etag TEXT NOT NULL, ctype TEXT NOT NULL, model TEXT NOT NULL,
-    blob INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY(account, name)) WITHOUT ROWID;
+    blob INTEGER NOT NULL, sensitive INTEGER NOT NULL, subject TEXT NOT NULL,
+    PRIMARY KEY(account, name)) WITHOUT ROWID;
 CREATE INDEX served_subject ON served(subject);
 CREATE INDEX served_blob ON served(blob);
 CREATE TABLE phone(
@@ -98,6 +99,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
         with translated(folder):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA secure_delete=ON")  # old passwords do not stay in free pages
             connection.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
             _migrate(connection, folder)
     except OSError as error:

@@ -1,7 +1,7 @@
 """The store as its one writer has it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from kazoo_provisioner.store import schema
@@ -43,6 +43,10 @@ class Store:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn SQLite's errors about the file into ours, for what is read outside a transaction."""
+        return schema.translated(self.folder)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Open a part of the transaction that can fail alone."""
@@ -50,8 +54,9 @@ class Store:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK TO one")
-            self._db.execute("RELEASE one")
+            if self._db.in_transaction:  # a full disk has taken the whole transaction back already
+                self._db.execute("ROLLBACK TO one")
+                self._db.execute("RELEASE one")
             raise
         self._db.execute("RELEASE one")
 

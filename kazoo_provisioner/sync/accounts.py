@@ -24,15 +24,18 @@ class Accounts:
         return self._known[account]
 
     def document(self, account: str) -> Doc | None:
-        """Return the account's own document, else the copy in `accounts`, else None."""
+        """Return the account's own document, else the copy in `accounts`; None where there is none or it is deleted."""
         for db in (db_of_account(account), ACCOUNTS_DB):
             found = self._store.documents.get(db, account)
             if found and found[0] == "account":
-                return found[1]
+                return None if found[1].get("pvt_deleted") else found[1]
         return None
 
     def is_gone(self, account: str) -> bool:
         """Whether the account's document was there and is deleted, rather than not read yet."""
+        own = self._store.documents.get(db_of_account(account), account)
+        if own and own[1].get("pvt_deleted"):
+            return True
         rows = (self._store.documents.latest(db, account) for db in (db_of_account(account), ACCOUNTS_DB))
         return any(row is not None and row.body is None for row in rows)
 

@@ -44,7 +44,8 @@ def affected(
         for mac in macs:
             others = store.documents.with_mac(mac or "")
             subjects |= {phone_subject(account_of_db(other) or "", device) for other, device in others}
-    if kind != "device" or any(get(before, f) != get(after, f) for f in ("name", "contact_list.exclude")):
+    shown = any(get(before, f) != get(after, f) for f in ("name", "contact_list.exclude"))
+    if kind != "device" or old is None or new is None or shown:
         subjects |= _books(store, account)
     return subjects, SINGLE
 

@@ -39,10 +39,16 @@ def candidates(store: Store, mac: str) -> list[Candidate]:
     return sorted(found)
 
 
-def settle(
-    store: Store, scope: str, mac: str, all_of_them: list[Candidate], now: int
-) -> tuple[str, str] | None:
-    """Return (account, device) that a MAC belongs to in a scope, after seeing to its claim."""
+class Owner(NamedTuple):
+    """Whose a MAC address is in a scope; `new`: it became that just now."""
+
+    account: str
+    device: str
+    new: bool
+
+
+def settle(store: Store, scope: str, mac: str, all_of_them: list[Candidate], now: int) -> Owner | None:
+    """Return whose a MAC address is in a scope, after seeing to its claim."""
     here = [c for c in all_of_them if not scope or c.account == scope]
     pool = [c for c in here if c.registering] or here
     owner = store.claims.owner(scope, mac)
@@ -51,7 +57,7 @@ def settle(
             store.claims.drop(scope, mac)
         return None
     if owner and owner in [(c.account, c.device) for c in pool]:
-        return owner
+        return Owner(*owner, new=False)
     first = pool[0]
     store.claims.set(scope, mac, first.account, first.device, now)
     if len(here) > 1:
@@ -64,4 +70,4 @@ def settle(
             device=first.device,
             others=others,
         )
-    return first.account, first.device
+    return Owner(first.account, first.device, new=True)

@@ -1,6 +1,6 @@
 """Changes into the store: documents, dirty marks with their causes, and the position, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -29,13 +29,9 @@ class Ingest:
 
     def held(self, db: str) -> dict[str, str]:
         """Return what we hold of a database; revisions are empty when other fields are kept now."""
-        held = self._store.documents.held(db)
-        position = self._store.documents.position(self._source, db)
-        if position and position[2] != self._version:
-            return dict.fromkeys(held, "")
-        return held
+        return self._store.documents.held(db, self._version)
 
-    def apply(self, changes: Sequence[Change], identity: str, now: int) -> int:
+    def apply(self, changes: Sequence[Change], identity: Callable[[str], str], now: int) -> int:
         """Write a batch; return how many documents really differed.
 
         Raises:
@@ -45,23 +41,23 @@ class Ingest:
         with self._store.transaction():
             crash_point("ingest.begin")
             for change in changes:
-                moved += self._one(change, now)
+                try:
+                    with self._store.savepoint():
+                        moved += self._one(change, now)
+                except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+                    # The last good one stays, and nobody else's document waits for this one.
+                    log.warning("document_unreadable", db=change.db, doc=change.id, problem=_reason(error))
             crash_point("ingest.marks")
             for db, seq in {change.db: change.seq for change in changes}.items():
-                self._store.documents.set_position(self._source, db, seq, identity, self._version)
+                self._store.documents.set_position(self._source, db, seq, identity(db), self._version)
             crash_point("ingest.position")
         crash_point("ingest.committed")
         return moved
 
     def _one(self, change: Change, now: int) -> bool:
         documents = self._store.documents
-        try:
-            new = None if change.body is None else wire.trim(change.db, change.id, change.body)
-            body = wire.encode(new[1]) if new else None
-        except (ValueError, TypeError, RecursionError) as error:
-            # The last good one stays: what cannot be written down cannot be a phone's either.
-            log.warning("document_unreadable", db=change.db, doc=change.id, problem=type(error).__name__)
-            return False
+        new = None if change.body is None else wire.trim(change.db, change.id, change.body)
+        body = wire.encode(new[1]) if new else None
         stored = documents.latest(change.db, change.id)
         old: tuple[str, Doc] | None = None
         if stored and stored.body is not None:
@@ -69,13 +65,13 @@ class Ingest:
         if old is None and new is None:
             return False
         if stored and new and (stored.body, stored.kind) == (body, new[0]):
-            if stored.rev != change.rev:
-                documents.touch(change.db, change.id, change.rev)
+            if (stored.rev, stored.version) != (change.rev, self._version):
+                documents.touch(change.db, change.id, change.rev, self._version)
             return False
         kind = new[0] if new else (old or ("",))[0]
         targets = wire.targets(*new) if new else set()
         mac = wire.mac_of(*new) if new else None
-        documents.put(change.db, change.id, Stored(kind, change.rev, body, mac), targets)
+        documents.put(change.db, change.id, Stored(kind, change.rev, body, mac, self._version), targets)
         crash_point("ingest.documents")
         subjects, priority = affected(self._store, change.db, change.id, old, new)
         if subjects:
@@ -88,3 +84,8 @@ class Ingest:
             deleted=new is None, phones=len(subjects),
         )  # fmt: skip
         return True
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong with a document; other exceptions' words could quote it."""
+    return str(error) if str(error).startswith("nested deeper") else type(error).__name__

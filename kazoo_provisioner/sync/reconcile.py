@@ -21,6 +21,7 @@ from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
 from kazoo_provisioner.store.releases import Made, PhoneState
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.accounts import Accounts
+from kazoo_provisioner.sync.affected import phone_subject
 from kazoo_provisioner.sync.claims import candidates, settle
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Reconciler:
         self._phones = phones
         self._code = code_version()
         self.announce = False
+        self._handed: list[str] = []
         self._accounts = Accounts(store, phones)
 
     def run_due(self, now: int, priority: int = BACKGROUND, limit: int = BATCH) -> int:
@@ -54,9 +56,20 @@ class Reconciler:
             self._accounts = Accounts(self._store, self._phones)
             for one in due:
                 self._one(one, now)
+                self._hand_over(now)
             crash_point("reconcile.cleared")
         crash_point("reconcile.committed")
         return len(due)
+
+    def _hand_over(self, now: int) -> None:
+        """Serve whoever just got a MAC address in the transaction in which another lost it: no 404 between."""
+        seen: set[str] = set()
+        while self._handed:
+            subject = self._handed.pop()
+            if subject not in seen:
+                seen.add(subject)
+                cause = self._store.queue.cause("claim", subject, "", now)
+                self._one(self._store.queue.mark_now(subject, cause, now), now)
 
     def _one(self, due: Due, now: int) -> None:
         """Handle one mark; whatever goes wrong with it, it alone waits and its old files stay."""
@@ -101,6 +114,7 @@ class Reconciler:
         log.error(
             "render_failed",
             subject=rest,
+            mac=state.mac,
             problem=problem,
             detail=detail,
             attempt=due.attempts + 1,
@@ -118,7 +132,7 @@ class Reconciler:
         if doc is None or mac is None:
             self._store.releases.drop_state(due.subject)
             return self._withdraw(due, state, now)
-        state = msgspec.structs.replace(state, mac=mac, at=now, problem=None, detail=None, warnings="[]")
+        state = msgspec.structs.replace(state, mac=mac, at=now, problem=None, detail=None)
         try:
             if account not in scopes:
                 owner = self._store.claims.owner(account, mac) or ("", "")
@@ -128,7 +142,7 @@ class Reconciler:
             return self._render_phone(due, state, doc, mac, model, scopes, now)
         except _WithdrawError as error:
             gone = msgspec.structs.replace(
-                state, problem=error.code, detail=error.detail, family=None, model=None
+                state, problem=error.code, detail=error.detail, family=None, model=None, warnings="[]"
             )
             self._store.releases.set_state(gone)
             log.log(*_level(error.code), phone=rest, mac=mac, problem=error.code, detail=error.detail)
@@ -147,8 +161,11 @@ class Reconciler:
             everyone = candidates(self._store, one)
             for scope in (account, ""):
                 owner = settle(self._store, scope, one, everyone, now)
-                if one == mac and owner == (account, device):
-                    owned.append(scope)
+                if owner and (owner.account, owner.device) == (account, device):
+                    if one == mac:
+                        owned.append(scope)
+                elif owner and owner.new:
+                    self._handed.append(phone_subject(owner.account, owner.device))
         return owned
 
     def _model(self, doc: Doc) -> Model:
@@ -181,18 +198,24 @@ class Reconciler:
         )
         self._store.releases.set_state(state)
         self._books_moved(state.account, {before.family, family.id}, before.family != family.id, now)
-        if self._store.releases.inputs_hash(due.subject) == inputs:
+        if self._store.releases.is_current(due.subject, inputs, scopes):
             return "same"
         files = self.renderer.phone_files(merged, model)
         crash_point("reconcile.rendered")
-        for warning in warnings:
-            log.warning(
-                "phone_warning",
-                phone=f"{state.account}/{state.device}",
-                code=warning.code,
-                detail=warning.detail,
-            )
+        self._tell(state, warnings if state.warnings != before.warnings else (), scopes)
         return self._publish(due, files, scopes, model.id, inputs, now)
+
+    def _tell(self, state: PhoneState, warnings: tuple[merge.Warning_, ...], scopes: list[str]) -> None:
+        """Log what is worth a look about a phone that was rendered anew."""
+        phone = f"{state.account}/{state.device}"
+        for warning in warnings:
+            log.warning("phone_warning", phone=phone, mac=state.mac, code=warning.code, detail=warning.detail)
+        owner = None if "" in scopes else self._store.claims.owner("", state.mac or "")
+        if owner:
+            log.warning(
+                "mac_conflict", mac=state.mac, account=state.account, device=state.device,
+                owner_account=owner[0], owner_device=owner[1],
+            )  # fmt: skip
 
     def merged(
         self, account: str, device: str, doc: Doc, mac: Mac, model: Model
@@ -249,7 +272,7 @@ class Reconciler:
         book = phonebook.build(account, context.doc, docs)
         self._store.releases.set_state(PhoneState(due.subject, account, "", family=family_id, at=now))
         inputs = self._hash(family, book, None, [account])
-        if self._store.releases.inputs_hash(due.subject) == inputs:
+        if self._store.releases.is_current(due.subject, inputs, [account]):
             return "same"
         files = self.renderer.account_files(family, book)
         crash_point("reconcile.rendered")

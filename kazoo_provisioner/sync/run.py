@@ -18,6 +18,8 @@ from kazoo_provisioner.sync.versions import mark_what_is_new
 log = structlog.get_logger()
 
 SYNCED = "synced"
+WITHDRAWN_KEPT = 7 * 24 * 3600 * 1000
+"""Milliseconds for which the releases of a phone that has no files any more are kept."""
 _STORE_RETRY = 1.0
 _HOUSEKEEPING = 60.0
 
@@ -37,6 +39,8 @@ class Writer:
         self._reconciler = Reconciler(store, renderer, phones)
         self._inbox = Inbox()
         self._caught_up = store.meta(SYNCED) is not None
+        self._first_marks = 0  # when the first pass had marked everything, ms
+        self._told = False
         self._stopping = False
         self._reload: tuple[Renderer, PhonesSettings] | None = (renderer, phones)
         self._unwritten: list[Event] = []
@@ -54,11 +58,11 @@ class Writer:
                     feeding.result()
                     raise RuntimeError(f"source {self._source.name} ended")
                 try:
-                    pause = self._step()
-                    if time.monotonic() - housekeeping > _HOUSEKEEPING and pause:
-                        housekeeping = time.monotonic()
-                        with self._store.transaction():
-                            self._store.queue.drop_unused_causes()
+                    with self._store.translated():
+                        pause = self._step()
+                        if time.monotonic() - housekeeping > _HOUSEKEEPING and pause:
+                            housekeeping = time.monotonic()
+                            self._keep_house()
                 except StoreUnavailableError as error:
                     log.error("store_unavailable", problem=str(error), retry_ms=int(_STORE_RETRY * 1000))
                     await asyncio.sleep(_STORE_RETRY)
@@ -67,6 +71,11 @@ class Writer:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+
+    def _keep_house(self) -> None:
+        with self._store.transaction():
+            self._store.queue.drop_unused_causes()
+            self._store.releases.forget_withdrawn(now_ms() - WITHDRAWN_KEPT)
 
     def stop(self) -> None:
         """End `run` after the transaction that is under way."""
@@ -89,13 +98,13 @@ class Writer:
         busy = self._take()
         if not self._caught_up:
             return 0.0 if busy else 5.0
+        self._note_synced()
         if self._reconciler.run_due(now_ms(), ACCOUNT):
             return 0.0
         started = time.monotonic()
         if self._reconciler.run_due(now_ms()):
             # Background work takes half of the time at most, once there is something to serve.
             return 0.0 if self._store.meta(SYNCED) is None else max(0.001, time.monotonic() - started)
-        self._note_synced()
         return 0.0 if busy else self._until_due()
 
     def _take(self) -> bool:
@@ -106,8 +115,7 @@ class Writer:
         changes = [event for event in events if isinstance(event, Change)]
         if changes:
             started = time.monotonic()
-            identity = self._source.identity(changes[0].db)
-            moved = self._ingest.apply(changes, identity, now_ms())
+            moved = self._ingest.apply(changes, self._source.identity, now_ms())
             log.debug(
                 "ingested",
                 changes=len(changes),
@@ -115,15 +123,16 @@ class Writer:
                 ms=round((time.monotonic() - started) * 1000, 2),
             )
         self._unwritten = []
-        if any(isinstance(event, CaughtUp) for event in events) and not self._caught_up:
-            self._caught_up = True
+        if any(isinstance(event, CaughtUp) for event in events) and not self._told:
+            self._told = self._caught_up = True
+            self._first_marks = now_ms()
             databases, documents = self._store.documents.count()
             log.info("caught_up", source=self._source.name, databases=databases, documents=documents)
         return bool(events)
 
     def _note_synced(self) -> None:
         """Note the end of the first full pass: everything that it marked was tried."""
-        if self._store.meta(SYNCED) is None and not self._store.queue.untried():
+        if not self._ingest.announce and self._told and not self._store.queue.untried(self._first_marks):
             with self._store.transaction():
                 self._store.set_meta(SYNCED, str(now_ms()))
             self._announce(each=True)

@@ -25,7 +25,8 @@ def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings,
         for family in sorted(known.keys() | current.keys()):
             if known.get(family) == current.get(family):
                 continue
-            subjects = {f"common/{family}", *store.releases.phones_of_family(family)}
+            # The whole brand: a list of models in a document can now mean another family's.
+            subjects = {f"common/{family}", *store.releases.phones_of_brand(family.partition("/")[0])}
             _mark(store, subjects, "template", family, current.get(family, "removed"), now)
             marked |= subjects
             if family in current:

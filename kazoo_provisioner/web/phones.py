@@ -89,13 +89,15 @@ class Phones:
             return Answer(_later(), "store_unavailable", asked)
 
     def _stored(self, asked: Asked, method: str, if_none_match: str | None) -> Answer:
-        if not asked.account and asked.mac and not self._bare:
-            return Answer(_not_found(), "account_required", asked)
         served = self._reader.find(asked.account, asked.file)
-        if served is None and asked.account and _names_no_phone(asked):
-            served = self._reader.find("", asked.file)
+        if served is None and asked.account:
+            # Common files are everybody's; a phone's own are only its account's.
+            common = self._reader.find("", asked.file)
+            served = common if common and not common.sensitive else None
         if served is None:
             return self._missing(asked)
+        if served.sensitive and not asked.account and not self._bare:
+            return Answer(_not_found(), "account_required", asked)
         headers = {"ETag": f'"{served.etag}"', "Cache-Control": "private, no-cache"}
         if if_none_match and _matches(if_none_match, served.etag):
             return Answer(web.Response(status=304, headers=headers), "not_modified", asked, served.model)
@@ -107,15 +109,12 @@ class Phones:
         return Answer(response, "served", asked, served.model)
 
     def _missing(self, asked: Asked) -> Answer:
+        if not asked.account and asked.mac and not self._bare:
+            return Answer(_not_found(), "account_required", asked)
         if not self._reader.is_synced():
             return Answer(_later(), "not_synced", asked)
         reason = self._reader.why_not(asked.account, asked.mac) if asked.mac else "no_such_file"
         return Answer(_not_found(), reason, asked)
-
-
-def _names_no_phone(asked: Asked) -> bool:
-    """Whether a file is a common one: its own name holds no MAC address."""
-    return not asked.mac or asked.mac not in asked.file
 
 
 def _matches(header: str, etag: str) -> bool:

@@ -101,7 +101,13 @@ def test_what_changes_a_file_is_kept(doc_id, doc, changes):
 @pytest.mark.parametrize(("doc_id", "doc"), DOCUMENTS, ids=[d["pvt_type"] + i[:3] for i, d in DOCUMENTS])
 def test_a_soft_delete_in_every_spelling(doc_id, doc, spelled):
     assert wire.trim(DB, doc_id, doc) is not None
-    assert wire.trim(DB, doc_id, doc | spelled) is None
+    trimmed = wire.trim(DB, doc_id, doc | spelled)
+    if doc["pvt_type"] == "account" and "pvt_deleted" in spelled:
+        # An account says so itself, so that an old copy in `accounts` cannot bring it back.
+        assert trimmed == ("account", {"pvt_deleted": True})
+        assert wire.trim("accounts", doc_id, doc | spelled) is None
+    else:
+        assert trimmed is None
 
 
 @pytest.mark.parametrize("spelled", [False, "false", None, 0, "", "no", {}])
@@ -182,7 +188,7 @@ def test_targets_are_all_that_a_file_depends_on():
         },
     )
     assert wire.targets(*kept(doc, DEVICE)) == {
-        f"doc/{i}" for i in (USER, "u1", "u2", "u4", "u5", "d2", "d3")
+        f"doc/{i}" for i in (USER, "u1", "u2", "u3", "1", "u4", "u5", "d2", "d3")
     }
     overrides = {
         "feature_keys": {"0": {"type": "presence", "value": "u6"}},
@@ -255,3 +261,14 @@ def test_trim_takes_a_fields_value_as_it_is_and_no_more():
 def test_the_ingest_version_is_stable():
     assert wire.ingest_version() == wire.ingest_version()
     assert len(wire.ingest_version()) == 12
+
+
+def test_what_is_nested_deeper_than_any_document_is_refused():
+    deep: object = "x"
+    for _ in range(wire.MAX_DEPTH + 2):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match="nested deeper"):
+        wire.trim(DB, DEVICE, device(provision__overrides=deep))
+    # Where nothing of it is kept it is none of our business.
+    assert wire.trim(DB, DEVICE, device(call_forward=deep)) is not None
+    assert wire.concerns_us(DB, DEVICE, device(provision__overrides=deep))

@@ -187,6 +187,10 @@ def test_no_secret_in_an_error_when_it_needs_quoting_or_says_what_we_say(tmp_pat
             "acme/x1/more.j2",
         ),
         ({"phone.j2": '{% include "acme/x1/gone.j2" %}'}, "acme/x1/gone.j2"),
+        ({"phone.j2": '{% include "acme/other/part.j2" %}'}, "it may include acme/x1/"),
+        ({"phone.j2": '{% include "acme/parts/part.j2" %}'}, "it may include acme/x1/"),
+        ({"phone.j2": '{% include "other/part.j2" %}'}, "it may include acme/x1/"),
+        ({"phone.j2": "{% include file_name %}"}, "a name that it computes"),
         ({"phone.j2": '{% include "../../etc/passwd" %}'}, "../../etc/passwd"),
     ],
 )

@@ -147,11 +147,12 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         running = asyncio.create_task(writer.run())
         while not any(line["event"] == "store_unavailable" for line in logs):
             await asyncio.sleep(0.01)
-        assert not running.done()
+            assert not running.done(), running
         assert store.meta(SYNCED) is None
         store._db.execute("PRAGMA max_page_count=1000000")
         while store.meta(SYNCED) is None:
             await asyncio.sleep(0.05)
+            assert not running.done(), running
     writer.stop()
     await running
     # One in seven of the fleet is a t46g, which became the model that the tiny catalogue has.
@@ -290,7 +291,16 @@ def test_history_is_bounded_and_content_without_a_name_goes(store: Store) -> Non
     with store.transaction():
         assert not store.releases.publish("phone/a/d", [made(b"8")], ["a", ""], "m", "other", [], 9)
     assert len(store.releases.history("phone/a/d", 99)) == 3
-    assert store.releases.inputs_hash("phone/a/d") == "other"
+    assert store.releases.is_current("phone/a/d", "other", ["a", ""])
+    assert not store.releases.is_current("phone/a/d", "other", ["a"])
+    assert not store.releases.is_current("phone/a/d", "i8", ["a", ""])
+    with (
+        store.transaction()
+    ):  # another subject takes a name: the first one's inputs are the same, but not what is served
+        store.releases.publish("phone/a/other", [made(b"x")], [""], "m", "x", [], 9)
+    assert not store.releases.is_current("phone/a/d", "other", ["a", ""])
+    with store.transaction():
+        store.releases.withdraw("phone/a/other", [], 9)
     with store.transaction():
         assert store.releases.publish("phone/a/d", [made(b"9", "other.cfg")], ["a"], "m", "i", [], 10)
     assert [row[:2] for row in store.releases.served_names("phone/a/d")] == [("a", "other.cfg")]
@@ -298,7 +308,25 @@ def test_history_is_bounded_and_content_without_a_name_goes(store: Store) -> Non
         assert store.releases.withdraw("phone/a/d", [], 11)
         assert not store.releases.withdraw("phone/a/d", [], 12)
     assert store.releases.history("phone/a/d", 1)[0].state == "withdrawn"
-    assert store.releases.inputs_hash("phone/a/d") is None
+    assert not store.releases.is_serving("phone/a/d")
+    with store.transaction():
+        store.releases.forget_withdrawn(11)
+    assert store.releases.history("phone/a/d", 9)
+    with store.transaction():
+        store.releases.forget_withdrawn(12)
+    assert store.releases.history("phone/a/d", 9) == []
+    assert store._db.execute("SELECT count(*) FROM blob").fetchone()[0] == 0
+
+
+def test_a_history_of_one_keeps_one_content(tmp_path: Path) -> None:
+    store = Store(tmp_path / "one", history=1)
+    for number in range(5):
+        with store.transaction():
+            store.releases.publish(
+                "phone/a/d", [made(str(number).encode())], ["a"], "m", f"i{number}", [], number
+            )
+    assert store._db.execute("SELECT count(*) FROM blob").fetchone()[0] == 1
+    store.close()
 
 
 def test_readers_see_whole_files_while_the_writer_writes(store: Store) -> None:

@@ -40,7 +40,7 @@ class Harness:
     def deliver(self, documents: Iterable[tuple[Key, Doc | None]]) -> None:
         changes = [Change(*key, _rev(doc), "seq", doc) for key, doc in documents]
         if changes:
-            self.ingest.apply(changes, "identity", self.now)
+            self.ingest.apply(changes, lambda db: f"identity of {db}", self.now)
 
     def settle(self) -> None:
         """Let time pass until nothing is left to do."""

@@ -75,8 +75,15 @@ class OneFile:
     def find(self, scope: str, name: str) -> Served | None:
         if self.broken:
             raise StoreUnavailableError("disk")
-        known = {(HERE, f"{MAC}.cfg"), ("", f"{MAC}.cfg"), ("", "common.cfg"), (HERE, "book.xml")}
-        return Served("e" * 32, "text/plain", "t46", 1) if (scope, name) in known else None
+        known = {
+            (HERE, f"{MAC}.cfg"): True,
+            ("", f"{MAC}.cfg"): True,
+            ("", "common.cfg"): False,
+            (HERE, "book.xml"): False,
+        }
+        known |= {(HERE, f"ata{MAC}.xml"): True, ("", f"ata{MAC}.xml"): True}
+        sensitive = known.get((scope, name))
+        return None if sensitive is None else Served("e" * 32, "text/plain", "t46", 1, sensitive)
 
     def content(self, blob: int) -> bytes | None:
         return b"x" if blob == 1 else None
@@ -115,6 +122,12 @@ def test_scopes() -> None:
     ) == [200, 200, 404, 404]
     closed = Phones(OneFile(), serve_without_account=False)  # type: ignore[arg-type]
     assert statuses(closed, f"/p/{HERE}/{MAC}.cfg", f"/p/{MAC}.cfg", "/p/common.cfg") == [200, 404, 200]
+    # Whatever the name looks like: what was made for a phone is that phone's.
+    assert statuses(closed, f"/p/{HERE}/ata{MAC}.xml", f"/p/ata{MAC}.xml", f"/p/{other}/ata{MAC}.xml") == [
+        200,
+        404,
+        404,
+    ]
 
 
 def test_a_store_in_trouble_is_503() -> None:
