@@ -306,6 +306,9 @@ class Convergence(RuleBasedStateMachine):
     @rule(point=st.sampled_from(crashpoints.POINTS), count=st.integers(1, 4), data=st.data())
     def crash(self, point: str, count: int, data: st.DataObject) -> None:
         """A power cut at a named point; the source sends again what was not confirmed."""
+        self._crash(point, count, data.draw(st.permutations(sorted(self.pending))) if self.pending else [])
+
+    def _crash(self, point: str, count: int, keys: list[Key]) -> None:
         left = count
 
         def hook(name: str) -> None:
@@ -315,7 +318,6 @@ class Convergence(RuleBasedStateMachine):
                 if left == 0:
                     raise CrashError
 
-        keys = data.draw(st.permutations(sorted(self.pending))) if self.pending else []
         crashpoints.hook = hook
         try:
             self.harness.deliver((key, self.documents.get(key)) for key in keys)
@@ -362,3 +364,46 @@ def test_convergence(soak: int, tmp_path: Path) -> None:
         Convergence, settings=settings(max_examples=max(120, soak), stateful_step_count=40, deadline=None)
     )
     assert Convergence.served > 300
+
+
+OPERATIONS = ["account", "user", "user", "device", "device", "device", "device", "flow", "ring", "delete"]
+
+
+def one_run(seed: int) -> None:
+    """A busy day without Hypothesis: denser than its rules, and a seed is all that a failure needs."""
+    chance = random.Random(seed)
+    world = Convergence()
+    try:
+        world.cluster(seed)
+        for _ in range(chance.randrange(5, 60)):
+            what = chance.random()
+            pending = sorted(world.pending)
+            if what < 0.45:
+                world._anybody(chance, chance.choice(OPERATIONS))
+            elif what < 0.65 and pending:
+                world._send(chance.sample(pending, chance.randrange(1, min(len(pending), 8) + 1)))
+            elif what < 0.68:
+                world.restart()
+            elif what < 0.70:
+                world.replay()
+            elif what < 0.75:
+                world._crash(
+                    chance.choice(crashpoints.POINTS),
+                    chance.randrange(1, 5),
+                    chance.sample(pending, len(pending)),
+                )
+            else:
+                world.work(chance.choice([1, 100, 300, 5_000]))
+            world.nobody_gets_anothers_file()
+    finally:
+        world.teardown()
+
+
+def test_dense_days(soak: int, tmp_path: Path) -> None:
+    Convergence.renderer = Renderer(tiny.catalogue(tmp_path))
+    first = random.SystemRandom().randrange(2**32) if soak else 0
+    for seed in range(first, first + (soak or 400)):
+        try:
+            one_run(seed)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}") from error
