@@ -43,6 +43,7 @@ class Service:
             )
         self._env = os.environ | (env or {})
         self.events: list[dict[str, Any]] = []
+        self._next = 0
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.base = ""
 
@@ -61,7 +62,9 @@ class Service:
         self._reader = threading.Thread(target=self._read, args=(self.process, self._lines), daemon=True)
         self._reader.start()
         self.base = self.wait("started")["listen"][0]
+        since = self._next
         self.wait("serving")
+        self._next = since  # what another process said meanwhile can still be waited for
 
     @staticmethod
     def _read(process: subprocess.Popen[str], lines: "queue.Queue[dict[str, Any] | None]") -> None:
@@ -76,14 +79,17 @@ class Service:
         lines.put(None)
 
     def wait(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Wait for a log line; lines on the way go to `events`."""
+        """Wait for the next log line of a kind, after the one that was waited for last."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            got = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
-            assert got is not None, f"the service ended before {event}: {self.events[-3:]}"
-            self.events.append(got)
-            if got["event"] == event and all(got.get(k) == v for k, v in fields.items()):
-                return got
+            while self._next < len(self.events):
+                got = self.events[self._next]
+                self._next += 1
+                if got["event"] == event and all(got.get(k) == v for k, v in fields.items()):
+                    return got
+            line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            assert line is not None, f"the service ended before {event}: {self.events[-3:]}"
+            self.events.append(line)
 
     def drain(self) -> list[dict[str, Any]]:
         """Take the lines that are there."""
