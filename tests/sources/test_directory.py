@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import structlog.testing
 
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.settings import SourceSettings
@@ -173,6 +175,41 @@ async def test_an_empty_or_missing_folder_is_not_believed(folder: Folder) -> Non
     folder.root.mkdir()
     assert await follow.looks() == []
     folder.put(DB, kazoo.user("one", "Back"))
+    assert [c.id for c in await follow.until_caught_up()] == ["one"]
+    await follow.stop()
+
+
+async def test_odd_entries_stop_nothing(folder: Folder) -> None:
+    """Names that are no text, links in a circle, pipes: reported once, what we hold of them stays."""
+    folder.put(DB, kazoo.user("one"))
+    folder.put(db_of_account(account_id(2)), kazoo.user("two"))
+    docs = folder.path(DB, "one").parent
+    (docs / os.fsdecode(b"\xff.json")).write_text("{}")
+    (docs / "loop.json").symlink_to("loop.json")
+    os.mkfifo(docs / "pipe.json")
+    circle = folder.root / quote(db_of_account(account_id(3)), safe="")
+    circle.symlink_to(circle)
+    with structlog.testing.capture_logs() as logs:
+        follow = Follow(folder.root)
+        assert [c.id for c in await follow.until_caught_up()] == ["one", "two"]
+        path = folder.path(DB, "one")
+        path.unlink()
+        path.symlink_to(path)
+        assert await follow.looks() == []
+        path.unlink()
+        folder.put(DB, kazoo.user("one", "Back"))
+        assert [c.id for c in await follow.until_caught_up()] == ["one"]
+        await follow.stop()
+    told = [line["path"] for line in logs if line["event"] == "source_entry_unreadable"]
+    assert len(told) == len(set(told)) == 5
+
+
+async def test_a_folder_without_an_account_is_not_everything(folder: Folder) -> None:
+    """An unmounted disk at the very first start must not end the first pass with nothing."""
+    follow = Follow(folder.root)
+    await asyncio.sleep(0.2)
+    assert follow.inbox.take(10) == []
+    folder.put(DB, kazoo.user("one"))
     assert [c.id for c in await follow.until_caught_up()] == ["one"]
     await follow.stop()
 

@@ -136,6 +136,23 @@ def test_protocol(tmp_path: Path, folder: Folder) -> None:
         assert all(e["event"] != "not_json" for e in service.events)
 
 
+def test_any_bytes_in_a_header(tmp_path: Path, folder: Folder) -> None:
+    """A phone that sends what is no text gets its file all the same, and its line in the log."""
+    fleet(folder, 1, 1)
+    with Service(tmp_path / "service", folder.root) as service:
+        service.wait("synced")
+        host, port = service.base.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as phone:
+            phone.sendall(
+                f"GET /p/{mac(1)}.cfg HTTP/1.1\r\nConnection: close\r\n".encode()
+                + b"Host: \xff\r\nUser-Agent: Yealink \xe9\xff \xc2\x9b31m\r\n\r\n"
+            )
+            assert phone.recv(100).startswith(b"HTTP/1.1 200")
+        line = service.wait("phone_request", status=200)
+        assert line["agent"].startswith("Yealink ")
+        assert line["agent"].isprintable()
+
+
 def test_catalogue_for_kazoo_ui(tmp_path: Path, folder: Folder) -> None:
     fleet(folder, 1, 1)
     with Service(tmp_path / "service", folder.root) as service:
