@@ -1,5 +1,6 @@
 """The log of the whole test run: in one file, to be searched for secrets at its end."""
 
+import logging
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ def start(path: Path) -> None:
 def configure() -> None:
     """Let everything in this process log there."""
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         processors=[structlog.processors.add_log_level, _write],
         logger_factory=structlog.WriteLoggerFactory(_file),
         cache_logger_on_first_use=False,
