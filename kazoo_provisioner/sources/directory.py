@@ -83,12 +83,13 @@ class DirectorySource:
         while True:
             started = time.monotonic()
             seen = await asyncio.to_thread(self._look)
+            took = time.monotonic() - started
             if seen is not None:
                 sent = await self._compare(seen, inbox)
                 if sent or not told:
                     await inbox.put(CaughtUp())
                     told = True
-            await asyncio.sleep(max(self._poll, 3 * (time.monotonic() - started)))
+            await asyncio.sleep(max(self._poll, 3 * took))
 
     def _look(self) -> dict[tuple[str, str], tuple[Path, Signature]] | None:
         """Return every document file, or None where the folder itself cannot be believed."""
