@@ -219,10 +219,10 @@ class Releases:
         return list(rows)
 
     def examples(self) -> list[str]:
-        """Return the path of one file of each model that is served, below its account."""
+        """Return, for one phone of each model and account, the path of the file with its registration."""
         rows = self._db.execute(
-            "SELECT '/p/' || account || '/' || min(name) FROM served WHERE account<>'' AND model<>''"
-            " AND name LIKE '____________.cfg' GROUP BY account, model ORDER BY account, model LIMIT 20"
+            "SELECT '/p/' || s.account || '/' || s.name, max(length(b.data)) FROM served s JOIN blob b ON b.id=s.blob"
+            " WHERE s.account<>'' AND s.sensitive GROUP BY s.account, s.model ORDER BY s.account, s.model LIMIT 20"
         )
         return [row[0] for row in rows]
 
