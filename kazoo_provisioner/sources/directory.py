@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 
-from kazoo_provisioner.model.ids import is_followed
+from kazoo_provisioner.model.ids import ACCOUNTS_DB, is_followed
 from kazoo_provisioner.model.wire import Doc, concerns_us
 from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.base import CaughtUp, Change, Databases, Held, Inbox
@@ -101,7 +101,7 @@ class DirectorySource:
             for entry in sorted(os.scandir(self._root), key=lambda e: e.name):
                 db = unquote(entry.name)
                 if is_followed(db):
-                    folders += 1
+                    folders += db != ACCOUNTS_DB
                     self._look_at(db, Path(entry.path) / "docs", found, odd)
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
