@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COUCH := tests/couchdb/node_modules/.package-lock.json
 
 .PHONY: help install run test check bench soak golden test-deps clean
 
@@ -23,6 +24,12 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
+# The CouchDB-protocol server of the tests.
+$(COUCH): tests/couchdb/package.json tests/couchdb/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js 18 or newer with npm is needed by the tests (make test-deps installs it on Debian)"; exit 1; }
+	cd tests/couchdb && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 run: $(STAMP)
 	$(BIN)/kazoo-provisioner serve --config config/sample.yaml --try
 
@@ -33,10 +40,10 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_docs.py tests/test_house.py
 
-test: check
+test: check $(COUCH)
 	$(BIN)/python -m tests.run
 
-bench: $(STAMP)
+bench: $(STAMP) $(COUCH)
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(STAMP)
@@ -45,9 +52,10 @@ soak: $(STAMP)
 golden: $(STAMP)
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_templates.py -k golden
 
-# What the tests use besides Python: nothing yet that a bare machine with curl lacks.
+# What the tests use besides Python, on Debian.
 test-deps:
-	command -v curl >/dev/null || { apt-get update -qq && apt-get install -y -qq curl; }
+	@missing=; for one in curl openssl node:nodejs npm; do command -v $${one%:*} >/dev/null || missing="$$missing $${one#*:}"; done; \
+	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -y -qq $$missing; }
 
 clean:
-	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/couchdb/node_modules var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

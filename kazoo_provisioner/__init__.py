@@ -19,9 +19,21 @@ The map of the package. Arrows point down: a room knows those below it, never it
       phones          a path to a stored file
       api             the catalogue, for kazoo-ui and Monster-UI
       server          the sockets and one log line for each request
+      ops             the operator's pages
 
     sources         where documents come from
-      base            what every source is: changes, "caught up" marks, the inbox
+      base            what every source is: changes, positions, "caught up" marks, the inbox
+      couch           Kazoo's CouchDB or BigCouch cluster; the only room that knows CouchDB
+        source          connect, follow, and begin again
+        follow          which databases moved, visits to them, feeds, sweeps
+        visits          the queue of databases to look at
+        read            one database: what is new, all of it, what comes
+        database        how far one was read, and what speaks for a restored one
+        known           all databases, and what outlives a connection
+        cluster         nodes, credentials, requests
+        rows            the lines of the feeds
+        errors          what can go wrong, in words that quote nothing
+        check           what an operator wants to know before the first start
       directory       a folder of Kazoo database dumps
     render          from a Phone to files, pure
       engine          Jinja
@@ -34,7 +46,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       queue           causes and dirty marks
       releases        blobs, releases, served names, states, claims
       writer          all of it, for the one writer
-      reader          two look-ups, for those who answer phones
+      reader          look-ups, for those who answer phones and operators
 
     catalogue       brands, families, models as data, pure
       models          the shape of family.yaml

@@ -24,7 +24,9 @@ from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
 from kazoo_provisioner.settings import LogSettings, Settings, SettingsError
 from kazoo_provisioner.settings import load as load_settings
-from kazoo_provisioner.sources.base import Source
+from kazoo_provisioner.sources.base import Report, Source
+from kazoo_provisioner.sources.couch.check import check
+from kazoo_provisioner.sources.couch.source import CouchSource
 from kazoo_provisioner.sources.directory import DirectorySource
 from kazoo_provisioner.store.reader import Reader
 from kazoo_provisioner.store.schema import StoreError, lock
@@ -33,6 +35,7 @@ from kazoo_provisioner.sync.explain import Explainer
 from kazoo_provisioner.sync.reconcile import Reconciler
 from kazoo_provisioner.sync.run import SYNCED, Writer
 from kazoo_provisioner.web.api import Api
+from kazoo_provisioner.web.ops import Ops
 from kazoo_provisioner.web.phones import Phones
 from kazoo_provisioner.web.server import DRAIN, Server
 
@@ -68,11 +71,24 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 def source_of(settings: Settings) -> Source:
     """Make the source that the settings name."""
+    if settings.source.type == "couch":
+        return CouchSource(settings.source)
     return DirectorySource(settings.source)
 
 
-def open_sockets(listen: tuple[str, ...]) -> list[socket.socket]:
-    """Open the sockets that phones connect to.
+async def check_source(settings: Settings) -> Report:
+    """Look at the source; nothing is stored, and nothing changed there.
+
+    Raises:
+        SettingsError: the settings alone are wrong.
+    """
+    if settings.source.type == "couch":
+        return await check(settings.source)
+    return Report(facts=[f"{settings.source.path}: a folder, that is all there is to check"])
+
+
+def open_sockets(listen: tuple[str, ...], setting: str = "web.listen") -> list[socket.socket]:
+    """Open the sockets that phones, or the operator, connect to.
 
     Raises:
         SettingsError: an address is none, or is taken.
@@ -82,13 +98,13 @@ def open_sockets(listen: tuple[str, ...]) -> list[socket.socket]:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         if not port.isdecimal() or int(port) > 65535:
-            raise SettingsError(f"web.listen: {address!r} is not host:port")
+            raise SettingsError(f"{setting}: {address!r} is not host:port")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             one = socket.create_server((host, int(port)), family=family, backlog=1024)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise SettingsError(f"web.listen: cannot listen on {address}: {reason}") from error
+            raise SettingsError(f"{setting}: cannot listen on {address}: {reason}") from error
         one.set_inheritable(True)
         sockets.append(one)
     return sockets
@@ -115,10 +131,13 @@ class Supervisor:
         held = lock(self._settings.store.path)
         Store(self._settings.store.path).close()  # migrates, or says what is wrong
         sockets = open_sockets(self._settings.web.listen)
+        status = self._settings.web.status
+        pages = open_sockets((status,) if status else (), "web.status")
         # Children read the settings again, but the store is the one whose lock we hold.
         config = ["--config", str(self._config), "--store", str(self._settings.store.path)]
-        fds = [one.fileno() for one in sockets]
-        reader = Child("reader", [*config, "--sockets", ",".join(map(str, fds))], fds)
+        fds, ops = [one.fileno() for one in sockets], [one.fileno() for one in pages]
+        passed = ["--sockets", ",".join(map(str, fds)), "--status-sockets", ",".join(map(str, ops))]
+        reader = Child("reader", [*config, *passed], [*fds, *ops])
         writer = Child("writer", config, [held])
         children = (reader, writer)
         loop = asyncio.get_running_loop()
@@ -131,6 +150,7 @@ class Supervisor:
             listen=addresses,
             source=self._settings.source.type,
             store=str(self._settings.store.path),
+            status=next((f"{_url(one)}/status" for one in pages), None),
         )
         keepers = [asyncio.create_task(child.keep(), name=child.role) for child in children]
         watcher = asyncio.create_task(self._announce(addresses), name="announce")
@@ -187,12 +207,15 @@ def _url(one: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def run_reader(config: Path, settings: Settings, sockets: list[int], alive: int) -> None:
+async def run_reader(
+    config: Path, settings: Settings, sockets: list[int], pages: list[int], alive: int
+) -> None:
     """Be the reader process."""
     catalogue = catalogue_of(settings)
     reader = Reader(settings.store.path)
     handler = Phones(reader, serve_without_account=settings.web.serve_without_account)
     server = Server(handler, Api(catalogue))
+    ops = Ops(reader)
     reloading: asyncio.Task[None] | None = None
 
     def reload() -> None:
@@ -201,9 +224,10 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], alive
 
     async def work(stop: asyncio.Event) -> None:
         await server.start([socket.socket(fileno=fd) for fd in sockets])
+        await ops.start([socket.socket(fileno=fd) for fd in pages])
         log.info("serving")
         await stop.wait()
-        await server.stop()
+        await asyncio.gather(server.stop(), ops.stop())
         if reloading:
             await reloading
         reader.close()
@@ -245,7 +269,7 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     await run_child(alive, work, reload)
 
 
-def child(role: str, config: Path, store: Path, alive: int, sockets: list[int]) -> int:
+def child(role: str, config: Path, store: Path, alive: int, sockets: list[int], pages: list[int]) -> int:
     """Run a child process; return its exit code."""
     logs.configure(LogSettings(), role)
     try:
@@ -253,7 +277,7 @@ def child(role: str, config: Path, store: Path, alive: int, sockets: list[int]) 
         settings = replace(settings, store=replace(settings.store, path=store))
         logs.configure(settings.log, role)
         if role == "reader":
-            asyncio.run(run_reader(config, settings, sockets, alive))
+            asyncio.run(run_reader(config, settings, sockets, pages, alive))
         else:
             asyncio.run(run_writer(config, settings, alive))
     except (*REFUSED, StoreError) as error:
@@ -299,6 +323,10 @@ class Workshop:
             ) from error
 
     def _made(self) -> Store:
+        if self._settings.source.type != "directory":
+            raise StoreError(
+                f"{self._settings.store.path}: holds no store yet; the service makes it when it first runs"
+            )
         source = self._settings.source.path
         if not os.access(source, os.R_OK | os.X_OK) or not source.is_dir():
             raise StoreError(

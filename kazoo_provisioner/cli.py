@@ -125,38 +125,51 @@ def _print_hints(urls: list[str]) -> None:
         click.echo(f"  curl {url}")
     base = urls[0].split("/p/")[0] if urls else "http://127.0.0.1:8080"
     click.echo(f"  curl {base}/p/api/phones/")
-    click.echo("\nEdit a device's JSON below the source folder and ask again. Ctrl-C stops.\n")
+    click.echo("\nEdit a device's document and ask again. Ctrl-C stops.\n")
 
 
 @main.command(hidden=True)
 @click.argument("role", type=click.Choice(["reader", "writer"]))
 @click.option("--alive", type=int, required=True)
 @click.option("--sockets", default="")
+@click.option("--status-sockets", default="")
 @click.option("--store", type=click.Path(path_type=Path), required=True)
 @_config_option
-def child(role: str, alive: int, sockets: str, store: Path, config: Path) -> None:
+def child(role: str, alive: int, sockets: str, status_sockets: str, store: Path, config: Path) -> None:
     """Be one of the processes of `serve`."""
     os.umask(0o077)
-    sys.exit(app.child(role, config, store, alive, [int(fd) for fd in sockets.split(",") if fd]))
+    phones, pages = ([int(fd) for fd in given.split(",") if fd] for given in (sockets, status_sockets))
+    sys.exit(app.child(role, config, store, alive, phones, pages))
 
 
 @main.command()
 @_config_option
-def check(config: Path) -> None:
+@click.option("--source", "ask", is_flag=True, help="Ask the source too: the CouchDB, or the folder.")
+def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Check the settings and every template, without starting anything.
 
-    Renders every model with sample phones and reads the files back. Exit code 0: all is well; 2: not.
+    Renders every model with sample phones and reads the files back. With --source, says what the source
+    lets us do, how much it holds, what will not work and what to do. It changes nothing there.
+    Exit code 0: all is well; 2: not.
 
     \b
-    Example:
+    Examples:
       kazoo-provisioner check -c /etc/kazoo-provisioner/kazoo-provisioner.yaml
+      kazoo-provisioner check --source
     """
     with _errors():
         settings = app.read_settings(config)
         catalogue = app.catalogue_of(settings)
         found = _collapsed(problems(Renderer(catalogue)))
-        if not settings.source.path.is_dir():
-            found.insert(0, f"{config}: source.path: {settings.source.path} is no folder, or is not there")
+        source = settings.source
+        if source.type == "directory" and not source.path.is_dir():
+            found.insert(0, f"{config}: source.path: {source.path} is no folder, or is not there")
+        elif ask:
+            logs.configure(settings.log, "command", quiet=True)
+            report = asyncio.run(app.check_source(settings))
+            for line in (*report.facts, *(f"note: {doubt}" for doubt in report.doubts)):
+                click.echo(line)
+            found += report.problems
     for problem in found:
         click.echo(f"error: {problem}", err=True)
     if found:

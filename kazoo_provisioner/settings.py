@@ -42,13 +42,59 @@ class Secret:
         return hash(self._value)
 
 
+CouchUrl = Annotated[
+    str, Meta(pattern=r"^https?://[A-Za-z0-9.\-_:\[\]]{1,253}(/[A-Za-z0-9._~\-/]{0,200})?\Z")
+]
+
+
+class CouchSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Kazoo's CouchDB or BigCouch cluster, and how gently we read it."""
+
+    urls: Annotated[tuple[CouchUrl, ...], Meta(min_length=1, max_length=32)] = ("http://127.0.0.1:5984",)
+    """The nodes of one cluster, in order of preference; or a proxy in front of them."""
+    user: Annotated[str, Meta(pattern=r"^[^:\x00-\x1f\x7f]{1,128}\Z")] | None = None
+    """A server admin, or somebody who may read the databases; none: nobody is asked for a name."""
+    password: Secret | None = None
+    auth: Literal["basic", "session"] = "basic"
+    """``basic``: name and password with each request; ``session``: once, then a cookie, renewed."""
+    ca: Path | None = None
+    """Certificates (PEM) of the authority that signed the cluster's; none: the system's."""
+    timeout: Seconds = 60
+    """Seconds without a byte after which an answer is given up."""
+    heartbeat: Seconds = 30
+    """Seconds between two signs of life that we ask of an open feed."""
+    readers: Annotated[int, Meta(ge=1, le=64)] = 4
+    """Databases read at the same time."""
+    feeds: Annotated[int, Meta(ge=0, le=1000)] = 200
+    """Databases that moved lately whose feed is kept open; 0: none."""
+    feed_idle: Seconds = 600
+    """Seconds without a change after which a feed is closed."""
+    sweep: Seconds = 300
+    """Seconds in which every database is asked once whether it moved, beside ``_db_updates``."""
+    sweep_alone: Seconds = 10
+    """The same, where there is no ``_db_updates``."""
+    sweep_rate: Annotated[float, Meta(gt=0, le=10000)] = 100
+    """Most databases a second that such a sweep asks about."""
+    listing: Seconds = 3600
+    """Seconds between two listings of all databases."""
+    audit: Annotated[float, Meta(gt=0, le=365 * 86400)] = 86400
+    """Seconds after which a database is read as a whole once more."""
+    audit_rate: Annotated[float, Meta(gt=0, le=1000)] = 5
+    """Most databases a second that are read as a whole for that."""
+    confirm: Seconds = 10
+    """Seconds between the two looks that must miss a document before it counts as deleted."""
+
+
 class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where Kazoo's documents come from."""
 
-    type: Literal["directory"] = "directory"
+    type: Literal["directory", "couch"] = "directory"
     path: Path = Path("sample/dbs")
+    """The folder of a source of type directory."""
     poll: Seconds = 0.25
     """Seconds between two looks at the folder."""
+    couch: CouchSettings = CouchSettings()
+    """The cluster of a source of type couch."""
     max_document: Annotated[int, Meta(ge=1024)] = 32 * 1024 * 1024
     """Bytes; a larger document is skipped and reported."""
 
@@ -68,6 +114,8 @@ class WebSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """``host:port``; ``[::]:port`` for IPv6; port 0 takes a free one."""
     serve_without_account: bool = True
     """Whether ``/p/<file>`` without an account id is answered for files that name a MAC."""
+    status: str | None = "127.0.0.1:8081"
+    """``host:port`` of the operator's own pages (``/status``); none: nowhere."""
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -297,9 +345,14 @@ def load(path: Path) -> Settings:
             raise SettingsError(f"{path}: phones: {name!r} is not an account id (32 of 0-9 a-z)")
     _check_layers(settings.phones, path)
     replace = msgspec.structs.replace
+    couch = settings.source.couch
+    if (couch.user is None) != (couch.password is None):
+        raise SettingsError(f"{path}: source.couch: give user and password, or neither")
+    if couch.ca is not None:
+        couch = replace(couch, ca=base / couch.ca)
     return replace(
         settings,
-        source=replace(settings.source, path=base / settings.source.path),
+        source=replace(settings.source, path=base / settings.source.path, couch=couch),
         store=replace(settings.store, path=base / settings.store.path),
         templates=None if settings.templates is None else base / settings.templates,
     )

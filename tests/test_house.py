@@ -46,17 +46,15 @@ def test_the_files_were_found() -> None:
 
 
 def drawn() -> set[str]:
-    """Modules and rooms on the map: four spaces a room or module, six a module in the room above."""
-    found, room = set(), ""
+    """Modules and rooms on the map: four spaces a room, two more for what is in it, and so on."""
+    found: set[str] = set()
+    above: list[str] = []
     for line in (kazoo_provisioner.__doc__ or "").splitlines():
-        entry = re.match(r"( {4}| {6})([a-z_]+) {2,}\S", line)
-        if not entry:
-            continue
-        if len(entry[1]) == 4:
-            room = entry[2]
-            found.add(room)
-        else:
-            found.add(f"{room}.{entry[2]}")
+        entry = re.match(r"((?: {2}){2,4})([a-z_]+) {2,}\S", line)
+        if entry:
+            depth = len(entry[1]) // 2 - 2
+            above = [*above[:depth], entry[2]]
+            found.add(".".join(above))
     return found
 
 

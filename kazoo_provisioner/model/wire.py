@@ -108,14 +108,6 @@ def is_deleted(doc: Doc) -> bool:
     return doc.get("_deleted") is True or is_true(doc.get("pvt_deleted"))
 
 
-def concerns_us(db: str, doc_id: str, doc: Doc) -> bool:
-    """Whether anything of a document is kept; True too for one that `trim` refuses."""
-    try:
-        return trim(db, doc_id, doc) is not None
-    except ValueError:
-        return True
-
-
 MAX_DEPTH = 32
 """Deepest nesting of objects and lists in a document; Kazoo's own go to about 10."""
 

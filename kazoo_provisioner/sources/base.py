@@ -1,17 +1,16 @@
-"""What every source of documents is to the rest: changes, "caught up" marks, opaque positions."""
+"""What every source of documents is to the rest: changes, positions, "caught up" marks."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from kazoo_provisioner.model.wire import Doc
+from kazoo_provisioner.model.wire import Doc, trim
 
 
 class Change(Struct, frozen=True):
-    """A document moved. `seq` is the feed's position after it; `body` is None when it was deleted.
+    """A document moved. `kept` is (kind, the fields that we keep); None: it is gone, or concerns us no more.
 
     `size` is bytes on the wire, for back-pressure.
     """
@@ -19,23 +18,47 @@ class Change(Struct, frozen=True):
     db: str
     id: str
     rev: str
-    seq: str
-    body: Doc | None
+    kept: tuple[str, Doc] | None
     size: int = 0
+
+
+class Position(Struct, frozen=True):
+    """Every change of a database up to `seq` was sent. Both texts are the source's own affair."""
+
+    db: str
+    seq: str
+    identity: str
 
 
 class CaughtUp(Struct, frozen=True):
     """Everything that was there when the source last looked has been sent."""
 
 
-Event = Change | CaughtUp
+Event = Change | Position | CaughtUp
 
-Held = Callable[[str], dict[str, str]]
-"""From a database to the revisions that we hold of it, by document id. A revision that must be read
-again whatever it is (we keep other fields now) is the empty string."""
 
-Databases = Callable[[], list[str]]
-"""The databases of which we hold documents."""
+class Stored(Struct, frozen=True):
+    """A position as it was stored. `stale`: documents were then cut down to other fields than now."""
+
+    seq: str
+    identity: str
+    stale: bool
+
+
+class Memory(Protocol):
+    """What is stored of what a source has sent; what waits in the inbox is not in it yet."""
+
+    def held(self, db: str) -> dict[str, str]:
+        """Return the revision that we hold of each document of a database, by id.
+
+        A revision that must be read again whatever it is (we keep other fields now) is the empty string.
+        """
+
+    def databases(self) -> list[str]:
+        """Return the databases of which we hold documents."""
+
+    def positions(self) -> dict[str, Stored]:
+        """Return how far each database was read."""
 
 
 class Source(Protocol):
@@ -45,11 +68,31 @@ class Source(Protocol):
     def name(self) -> str:
         """Name of this source in positions and logs."""
 
-    def identity(self, db: str) -> str:
-        """Return what tells a database from another one of the same name; opaque."""
-
-    async def run(self, inbox: "Inbox", held: Held, databases: Databases) -> None:
+    async def run(self, inbox: "Inbox", memory: Memory) -> None:
         """Put changes and marks into the inbox, for ever. Nothing in the documents ends it."""
+
+    def status(self) -> dict[str, Any]:
+        """Say how it goes, as plain JSON without secrets: docs/operations.md describes every field."""
+
+
+class Report(Struct):
+    """What a look at a source told, in sentences for the operator."""
+
+    facts: list[str] = []
+    doubts: list[str] = []
+    """What works less well than it could, and what to do."""
+    problems: list[str] = []
+    """What does not work, and what to do."""
+
+
+def changed(db: str, doc_id: str, rev: str, body: Doc, size: int) -> Change:
+    """Return the change of a document that is there.
+
+    Raises:
+        ValueError: nothing can be made of it; says why, without quoting it.
+    """
+    kept = trim(db, doc_id, body)
+    return Change(db, doc_id, rev, kept, size if kept else 0)
 
 
 class Inbox:
@@ -62,18 +105,23 @@ class Inbox:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._put = 0
+        self._stored = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def put(self, event: Event) -> None:
         """Add an event; wait while too many bytes are waiting."""
-        await self._room.wait()
+        while not self._room.is_set():
+            await self._room.wait()
         self._events.append(event)
+        self._put += 1
         self._bytes += _size(event)
         self._filled.set()
         if self._bytes >= self._max:
             self._room.clear()
 
     def take(self, limit: int) -> list[Event]:
-        """Return what is there, at most `limit` events; may be nothing."""
+        """Return what is there, at most `limit` events; may be nothing. `stored` says that they are safe."""
         taken = [self._events.popleft() for _ in range(min(limit, len(self._events)))]
         self._bytes -= sum(map(_size, taken))
         if self._bytes < self._max:
@@ -81,6 +129,21 @@ class Inbox:
         if not self._events:
             self._filled.clear()
         return taken
+
+    def stored(self, count: int) -> None:
+        """Note that so many more events that were taken are in the store."""
+        self._stored += count
+        while self._waiting and self._waiting[0][0] <= self._stored:
+            waiter = self._waiting.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def settled(self) -> None:
+        """Wait until everything that was put before is in the store."""
+        if self._stored < self._put:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._put, waiter))
+            await waiter
 
     def wake(self) -> None:
         """End a `wait` that is under way, though nothing came."""

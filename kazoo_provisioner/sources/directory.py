@@ -18,9 +18,9 @@ import msgspec
 import structlog
 
 from kazoo_provisioner.model.ids import ACCOUNTS_DB, is_followed
-from kazoo_provisioner.model.wire import Doc, concerns_us
+from kazoo_provisioner.model.wire import Doc
 from kazoo_provisioner.settings import SourceSettings
-from kazoo_provisioner.sources.base import CaughtUp, Change, Databases, Held, Inbox
+from kazoo_provisioner.sources.base import CaughtUp, Change, Inbox, Memory, changed
 
 log = structlog.get_logger()
 
@@ -66,17 +66,25 @@ class DirectorySource:
         self._max = settings.max_document
         self._files: dict[tuple[str, str], _File] = {}
         self._looks = 0
+        self._contact: float | None = None
         self._problem: str | None = None
         self._odd: set[str] = set()
 
-    def identity(self, db: str) -> str:
-        """Return the folder's path: a dump has no other identity."""
-        return f"{self._root}/{db}"
+    def status(self) -> dict[str, Any]:
+        """Say how it goes."""
+        return {
+            "type": self.name,
+            "path": str(self._root),
+            "connected": self._looks > 0 and self._problem is None,
+            "problem": self._problem,
+            "last_contact": self._contact,
+            "databases": len({db for db, _ in self._files}),
+        }
 
-    async def run(self, inbox: Inbox, held: Held, databases: Databases) -> None:
+    async def run(self, inbox: Inbox, memory: Memory) -> None:
         """Look at the folder for ever; put what changed into the inbox."""
-        for db in databases():
-            for doc_id, rev in held(db).items():
+        for db in memory.databases():
+            for doc_id, rev in memory.held(db).items():
                 self._files[db, doc_id] = file = _File()
                 file.rev = rev
         told = False
@@ -85,6 +93,7 @@ class DirectorySource:
             seen = await asyncio.to_thread(self._look)
             took = time.monotonic() - started
             if seen is not None:
+                self._contact = round(time.time(), 1)
                 sent = await self._compare(seen, inbox)
                 if sent or not told:
                     await inbox.put(CaughtUp())
@@ -180,7 +189,7 @@ class DirectorySource:
             if file.absent >= 2:
                 del self._files[key]
                 if file.rev is not None:
-                    await inbox.put(Change(*key, f"{file.rev}-gone", str(self._looks), None))
+                    await inbox.put(Change(*key, f"{file.rev}-gone", None))
                     sent = True
         return sent
 
@@ -208,18 +217,26 @@ class DirectorySource:
             body, data = self._document(path)
         except _UnreadableError as error:
             file.young = file.young or "cannot be read" in str(error)
-            if file.problem != str(error):
-                file.problem = str(error)
-                log.warning("document_unreadable", db=key[0], doc=key[1], problem=file.problem)
+            self._tell(key, file, str(error))
             return None
-        file.problem = None
         rev = f"{_rev(body)}+{hashlib.sha256(data).hexdigest()[:12]}"
         if rev == file.rev:
+            file.problem = None
             return None
-        file.rev = rev
-        # What concerns nobody is passed on without its contents: ingest has to know that it is that now.
-        kept = body if concerns_us(key[0], key[1], body) else {}
-        return Change(*key, rev, str(self._looks), kept, len(data) if kept else 0)
+        try:
+            change = changed(*key, rev, body, len(data))
+        except ValueError as error:
+            self._tell(key, file, str(error))
+            return None
+        file.rev, file.problem = rev, None
+        return change
+
+    @staticmethod
+    def _tell(key: tuple[str, str], file: _File, problem: str) -> None:
+        """Report what is wrong with a file, once for as long as it is that."""
+        if file.problem != problem:
+            file.problem = problem
+            log.warning("document_unreadable", db=key[0], doc=key[1], problem=problem)
 
     def _document(self, path: Path) -> tuple[Doc, bytes]:
         try:

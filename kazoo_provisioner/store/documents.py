@@ -137,16 +137,18 @@ class Documents:
         row = self._db.execute("SELECT count(DISTINCT db), count(*) FROM document WHERE deleted=0").fetchone()
         return row[0], row[1]
 
-    def position(self, source: str, database: str) -> tuple[str, str, str] | None:
-        """Return (seq, identity, ingest version) of a feed, or None where it was never read."""
-        row = self._db.execute(
-            "SELECT seq, identity, ingest_version FROM position WHERE source=? AND database=?",
-            (source, database),
-        ).fetchone()
-        return (row[0], row[1], row[2]) if row else None
+    def positions(self, source: str) -> dict[str, tuple[str, str, str]]:
+        """Return (seq, identity, ingest version) of each database that a source has read."""
+        rows = self._db.execute(
+            "SELECT database, seq, identity, ingest_version FROM position WHERE source=?", (source,)
+        )
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     def set_position(self, source: str, database: str, seq: str, identity: str, version: str) -> None:
-        """Note how far a feed was read."""
+        """Note how far a database was read; an empty `seq` forgets it."""
+        if not seq:
+            self._db.execute("DELETE FROM position WHERE source=? AND database=?", (source, database))
+            return
         self._db.execute(
             "INSERT OR REPLACE INTO position(source, database, seq, identity, ingest_version) VALUES(?,?,?,?,?)",
             (source, database, seq, identity, version),

@@ -1,10 +1,14 @@
 """The store as those see it who answer phones: two point reads, nothing computed."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from kazoo_provisioner.store import schema
+
+SOURCE = "status/source"
+"""The note in which the writer leaves how its source does."""
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -59,6 +63,30 @@ class Reader:
         if not here:
             return "wrong_account"
         return "no_such_file" if None in here else str(here[0])
+
+    def status(self) -> dict[str, Any]:
+        """Return how the service does: what the writer said last, and counts. `at` is seconds since 1970."""
+        with schema.translated(self._folder):
+            notes = dict(
+                self._db.execute("SELECT key, value FROM meta WHERE key IN ('synced', ?)", (SOURCE,))
+            )
+            problems = dict(
+                self._db.execute(
+                    "SELECT problem, count(*) FROM phone WHERE problem IS NOT NULL GROUP BY problem"
+                )
+            )
+            phones = self._db.execute(
+                "SELECT count(*) FROM phone WHERE family IS NOT NULL AND device<>''"
+            ).fetchone()[0]
+            waiting = self._db.execute("SELECT count(*) FROM dirty").fetchone()[0]
+        said: dict[str, Any] = msgspec.json.decode(notes[SOURCE]) if SOURCE in notes else {}
+        return {
+            "synced": "synced" in notes,
+            "phones": phones,
+            "problems": problems,
+            "waiting_to_render": waiting,
+            "source": said,
+        }
 
     def close(self) -> None:
         """Close the file."""

@@ -1,13 +1,14 @@
 """Changes into the store: documents, dirty marks with their causes, and the position, in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from kazoo_provisioner.crashpoints import crash_point
 from kazoo_provisioner.model import wire
 from kazoo_provisioner.model.wire import Doc
-from kazoo_provisioner.sources.base import Change
+from kazoo_provisioner.sources.base import Change, Position
+from kazoo_provisioner.sources.base import Stored as StoredPosition
 from kazoo_provisioner.store.documents import Stored
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.affected import affected
@@ -31,32 +32,48 @@ class Ingest:
         """Return what we hold of a database; revisions are empty when other fields are kept now."""
         return self._store.documents.held(db, self._version)
 
-    def apply(self, changes: Sequence[Change], identity: Callable[[str], str], now: int) -> int:
+    def databases(self) -> list[str]:
+        """Return the databases of which we hold documents."""
+        return self._store.documents.databases()
+
+    def positions(self) -> dict[str, StoredPosition]:
+        """Return how far each database of this source was read."""
+        found = self._store.documents.positions(self._source)
+        return {
+            db: StoredPosition(seq, identity, v != self._version) for db, (seq, identity, v) in found.items()
+        }
+
+    def apply(self, events: Sequence[Change | Position], now: int) -> int:
         """Write a batch; return how many documents really differed.
 
         Raises:
             StoreUnavailableError: nothing was written; apply the same batch again.
         """
         moved = 0
+        positions: dict[str, Position] = {}
         with self._store.transaction():
             crash_point("ingest.begin")
-            for change in changes:
+            for event in events:
+                if isinstance(event, Position):
+                    positions[event.db] = event
+                    continue
                 try:
                     with self._store.savepoint():
-                        moved += self._one(change, now)
+                        moved += self._one(event, now)
                 except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                     # The last good one stays, and nobody else's document waits for this one.
-                    log.warning("document_unreadable", db=change.db, doc=change.id, problem=_reason(error))
+                    problem = type(error).__name__  # its words could quote the document
+                    log.warning("document_unreadable", db=event.db, doc=event.id, problem=problem)
             crash_point("ingest.marks")
-            for db, seq in {change.db: change.seq for change in changes}.items():
-                self._store.documents.set_position(self._source, db, seq, identity(db), self._version)
+            for at in positions.values():
+                self._store.documents.set_position(self._source, at.db, at.seq, at.identity, self._version)
             crash_point("ingest.position")
         crash_point("ingest.committed")
         return moved
 
     def _one(self, change: Change, now: int) -> bool:
         documents = self._store.documents
-        new = None if change.body is None else wire.trim(change.db, change.id, change.body)
+        new = change.kept
         body = wire.encode(new[1]) if new else None
         stored = documents.latest(change.db, change.id)
         old: tuple[str, Doc] | None = None
@@ -84,8 +101,3 @@ class Ingest:
             deleted=new is None, phones=len(subjects),
         )  # fmt: skip
         return True
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong with a document; other exceptions' words could quote it."""
-    return str(error) if str(error).startswith("nested deeper") else type(error).__name__

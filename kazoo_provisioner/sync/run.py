@@ -3,12 +3,14 @@
 import asyncio
 import time
 
+import msgspec
 import structlog
 
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import PhonesSettings
-from kazoo_provisioner.sources.base import CaughtUp, Change, Event, Inbox, Source
+from kazoo_provisioner.sources.base import CaughtUp, Event, Inbox, Source
 from kazoo_provisioner.store.queue import ACCOUNT
+from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.schema import StoreUnavailableError
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.ingest import BATCH, Ingest
@@ -22,6 +24,8 @@ WITHDRAWN_KEPT = 7 * 24 * 3600 * 1000
 """Milliseconds for which the releases of a phone that has no files any more are kept."""
 _STORE_RETRY = 1.0
 _HOUSEKEEPING = 60.0
+_STATUS = 2.0
+"""Seconds between two notes of how the source does."""
 
 
 def now_ms() -> int:
@@ -44,13 +48,12 @@ class Writer:
         self._stopping = False
         self._reload: tuple[Renderer, PhonesSettings] | None = (renderer, phones)
         self._unwritten: list[Event] = []
+        self._status: tuple[float, bytes] = (0.0, b"")
         self._announce(each=store.meta(SYNCED) is not None)
 
     async def run(self) -> None:
         """Follow the source until `stop`; raise when the source ends or raises."""
-        feeding = asyncio.create_task(
-            self._source.run(self._inbox, self._ingest.held, self._store.documents.databases), name="source"
-        )
+        feeding = asyncio.create_task(self._source.run(self._inbox, self._ingest), name="source")
         housekeeping = time.monotonic()
         try:
             while not self._stopping:
@@ -60,6 +63,7 @@ class Writer:
                 try:
                     with self._store.translated():
                         pause = self._step()
+                        self._note_status()
                         if time.monotonic() - housekeeping > _HOUSEKEEPING and pause:
                             housekeeping = time.monotonic()
                             self._keep_house()
@@ -71,6 +75,16 @@ class Writer:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+
+    def _note_status(self) -> None:
+        """Leave how the source does where readers find it."""
+        if time.monotonic() - self._status[0] < _STATUS:
+            return
+        status = msgspec.json.encode(self._source.status())
+        if status != self._status[1]:
+            with self._store.transaction():
+                self._store.set_meta(SOURCE, status.decode())
+        self._status = (time.monotonic(), status)
 
     def _keep_house(self) -> None:
         with self._store.transaction():
@@ -97,7 +111,7 @@ class Writer:
             self._reload = None
         busy = self._take()
         if not self._caught_up:
-            return 0.0 if busy else 5.0
+            return 0.0 if busy else _STATUS
         self._note_synced()
         if self._reconciler.run_due(now_ms(), ACCOUNT):
             return 0.0
@@ -112,10 +126,10 @@ class Writer:
         if not self._unwritten:
             self._unwritten = self._inbox.take(BATCH)
         events = self._unwritten
-        changes = [event for event in events if isinstance(event, Change)]
+        changes = [event for event in events if not isinstance(event, CaughtUp)]
         if changes:
             started = time.monotonic()
-            moved = self._ingest.apply(changes, self._source.identity, now_ms())
+            moved = self._ingest.apply(changes, now_ms())
             log.debug(
                 "ingested",
                 changes=len(changes),
@@ -123,6 +137,7 @@ class Writer:
                 ms=round((time.monotonic() - started) * 1000, 2),
             )
         self._unwritten = []
+        self._inbox.stored(len(events))
         if any(isinstance(event, CaughtUp) for event in events) and not self._told:
             self._told = self._caught_up = True
             self._first_marks = now_ms()
@@ -145,5 +160,5 @@ class Writer:
     def _until_due(self) -> float:
         next_at = self._store.queue.next_at()
         if next_at is None:
-            return 5.0
-        return min(5.0, max(0.005, (next_at - now_ms()) / 1000))
+            return _STATUS
+        return min(_STATUS, max(0.005, (next_at - now_ms()) / 1000))

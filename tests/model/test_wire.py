@@ -271,4 +271,3 @@ def test_what_is_nested_deeper_than_any_document_is_refused():
         wire.trim(DB, DEVICE, device(provision__overrides=deep))
     # Where nothing of it is kept it is none of our business.
     assert wire.trim(DB, DEVICE, device(call_forward=deep)) is not None
-    assert wire.concerns_us(DB, DEVICE, device(provision__overrides=deep))

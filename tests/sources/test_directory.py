@@ -12,13 +12,29 @@ import structlog.testing
 
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.settings import SourceSettings
-from kazoo_provisioner.sources.base import CaughtUp, Change, Event, Inbox
+from kazoo_provisioner.sources.base import CaughtUp, Change, Event, Inbox, Stored
 from kazoo_provisioner.sources.directory import DirectorySource
 from tests.support import kazoo
 from tests.support.kazoo import Folder, account_id
 
 HERE = account_id(1)
 DB = db_of_account(HERE)
+
+
+class Remembered:
+    """What the store would hold at the start."""
+
+    def __init__(self, held: dict[str, dict[str, str]]) -> None:
+        self._held = held
+
+    def held(self, db: str) -> dict[str, str]:
+        return self._held.get(db, {})
+
+    def databases(self) -> list[str]:
+        return list(self._held)
+
+    def positions(self) -> dict[str, Stored]:
+        return {}
 
 
 class Follow:
@@ -30,9 +46,7 @@ class Follow:
         self.held = held or {}
         self.inbox = Inbox()
         source = DirectorySource(SourceSettings(path=root, poll=0.01, max_document=max_document))
-        self.task = asyncio.create_task(
-            source.run(self.inbox, lambda db: self.held.get(db, {}), lambda: list(self.held))
-        )
+        self.task = asyncio.create_task(source.run(self.inbox, Remembered(self.held)))
 
     async def until_caught_up(self) -> list[Change]:
         seen: list[Event] = []
@@ -81,7 +95,7 @@ async def test_a_change_is_a_change_of_content(folder: Folder) -> None:
     assert await follow.looks() == []
     path.write_text(path.read_text().replace("Ada", "Bob"))
     (second,) = await follow.until_caught_up()
-    assert (second.body or {})["first_name"] == "Bob"
+    assert second.kept and second.kept[1]["first_name"] == "Bob"
     assert second.rev != first.rev
     await follow.stop()
     again = Follow(folder.root, {DB: {"one": second.rev}})
@@ -98,7 +112,7 @@ async def test_what_went_while_we_were_away_is_a_deletion(folder: Folder) -> Non
     changes = await follow.until_caught_up()
     while len(changes) < 3:
         changes += await follow.until_caught_up()
-    assert {(c.id, c.body is None) for c in changes} == {("one", False), ("gone", True), ("other", True)}
+    assert {(c.id, c.kept is None) for c in changes} == {("one", False), ("gone", True), ("other", True)}
     await follow.stop()
 
 
@@ -116,7 +130,7 @@ async def test_same_size_in_the_same_instant_is_seen(folder: Folder) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_ino == before.st_ino
     (change,) = await follow.until_caught_up()
-    assert (change.body or {})["first_name"] == "Bbb"
+    assert change.kept and change.kept[1]["first_name"] == "Bbb"
     await follow.stop()
 
 
@@ -127,13 +141,13 @@ async def test_a_file_that_is_replaced_is_not_deleted(folder: Folder) -> None:
     for number in range(20):
         folder.put(DB, kazoo.user("one", f"Name {number}"))
         await asyncio.sleep(0.01)
-    assert all(change.body is not None for change in await follow.looks())
+    assert all(change.kept is not None for change in await follow.looks())
     folder.delete(DB, "one")
     (gone,) = await follow.until_caught_up()
-    assert gone.body is None
+    assert gone.kept is None
     folder.put(DB, kazoo.user("one"))
     (back,) = await follow.until_caught_up()
-    assert back.body is not None
+    assert back.kept is not None
     await follow.stop()
 
 
@@ -223,7 +237,7 @@ async def test_one_of_two_databases_can_go(folder: Folder) -> None:
     follow = Follow(folder.root)
     await follow.until_caught_up()
     folder.delete_database(other)
-    assert [(c.id, c.body) for c in await follow.until_caught_up()] == [("two", None)]
+    assert [(c.id, c.kept) for c in await follow.until_caught_up()] == [("two", None)]
     await follow.stop()
 
 
@@ -234,7 +248,7 @@ async def test_the_inbox_is_bounded_in_bytes() -> None:
     async def send() -> None:
         nonlocal sent
         for number in range(100):
-            await inbox.put(Change(DB, str(number), "1", "1", {}, size=1_000))
+            await inbox.put(Change(DB, str(number), "1", ("user", {}), size=1_000))
             sent += 1
 
     task = asyncio.create_task(send())

@@ -31,15 +31,17 @@ class Service:
     """One running `kazoo-provisioner serve`."""
 
     def __init__(
-        self, folder: Path, documents: Path, extra: str = "", env: dict[str, str] | None = None
+        self, folder: Path, documents: Path | str, extra: str = "", env: dict[str, str] | None = None
     ) -> None:
+        """Of a folder of documents, or of a source written as in the settings (``{type: couch, …}``)."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "settings.yaml"
+        source = documents if isinstance(documents, str) else f"{{path: {documents}, poll: 0.1}}"
         if not self.config.exists() or extra:
             self.config.write_text(
-                f"source: {{path: {documents}, poll: 0.1}}\nstore: {{path: {folder / 'store'}}}\n"
-                f"web: {{listen: ['127.0.0.1:0']}}\nlog: {{level: debug, format: json}}\n{extra or PHONES}"
+                f"source: {source}\nstore: {{path: {folder / 'store'}}}\n"
+                f"web: {{listen: ['127.0.0.1:0'], status: '127.0.0.1:0'}}\nlog: {{level: debug, format: json}}\n{extra or PHONES}"
             )
         self._env = os.environ | (env or {})
         self.events: list[dict[str, Any]] = []
@@ -61,7 +63,8 @@ class Service:
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(self.process, self._lines), daemon=True)
         self._reader.start()
-        self.base = self.wait("started")["listen"][0]
+        started = self.wait("started")
+        self.base, self._status = started["listen"][0], started["status"]
         since = self._next
         self.wait("serving")
         self._next = since  # what another process said meanwhile can still be waited for
@@ -109,6 +112,12 @@ class Service:
         except urllib.error.HTTPError as error:
             with error:
                 return Got(error.code, error.read(), dict(error.headers))
+
+    def status(self) -> dict[str, Any]:
+        """The operator's page."""
+        with urllib.request.urlopen(self._status, timeout=PATIENCE) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
 
     def until(self, path: str, good: Callable[[Got], bool]) -> Got:
         """Ask until the answer is good."""

@@ -8,7 +8,7 @@ from typing import Any
 from kazoo_provisioner.model.wire import Doc
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import PhonesSettings
-from kazoo_provisioner.sources.base import Change
+from kazoo_provisioner.sources.base import Change, Position, changed
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.ingest import Ingest
 from kazoo_provisioner.sync.reconcile import Reconciler
@@ -38,9 +38,10 @@ class Harness:
         self.open()
 
     def deliver(self, documents: Iterable[tuple[Key, Doc | None]]) -> None:
-        changes = [Change(*key, _rev(doc), "seq", doc) for key, doc in documents]
+        changes = [_change(key, doc) for key, doc in documents]
+        positions = [Position(db, "seq", f"identity of {db}") for db in {change.db for change in changes}]
         if changes:
-            self.ingest.apply(changes, lambda db: f"identity of {db}", self.now)
+            self.ingest.apply([*changes, *positions], self.now)
 
     def settle(self) -> None:
         """Let time pass until nothing is left to do."""
@@ -65,6 +66,10 @@ class Harness:
     def close(self) -> None:
         self.store.close()
         shutil.rmtree(self.folder)
+
+
+def _change(key: Key, doc: Doc | None) -> Change:
+    return changed(*key, _rev(doc), doc, 0) if doc is not None else Change(*key, _rev(doc), None)
 
 
 def _rev(doc: Doc | None) -> str:

@@ -9,6 +9,7 @@ import structlog.testing
 from kazoo_provisioner.model import wire
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.render.engine import Renderer
+from kazoo_provisioner.sources.base import Change, changed
 from tests.support import kazoo, tiny
 from tests.support.kazoo import ACCOUNTS, Doc, account_id, mac
 from tests.support.world import Harness
@@ -158,15 +159,14 @@ def test_the_own_document_takes_the_place_of_the_copy(world: World) -> None:
 def test_what_nobody_can_read_stops_nobody(world: World) -> None:
     """A document nested as deep as a decoder bears, beside a good one, in one batch."""
     deep: object = 1
-    for _ in range(990):
+    for _ in range(100_000):
         deep = {"a": deep}
     world.save(A, phone("good"))
     before = world.answers(A)
     with structlog.testing.capture_logs() as logs:
-        world.deliver([
-            ((db_of_account(A), "good"), phone("good", provision={"overrides": deep})),
-            ((db_of_account(B), "other"), phone("other", address=mac(9))),
-        ])  # fmt: skip
+        bad = Change(db_of_account(A), "good", "2-x", ("device", {"provision": deep}))
+        fine = changed(db_of_account(B), "other", "1-x", phone("other", address=mac(9)), 0)
+        world.ingest.apply([bad, fine], world.now)
         world.settle()
     assert [line["doc"] for line in logs if line["event"] == "document_unreadable"] == ["good"]
     assert world.answers(A) == before

@@ -1,0 +1,390 @@
+"""Following a cluster for as long as one of its nodes answers.
+
+``_db_updates`` says which databases moved, a pool of workers reads them, those that moved lately keep a feed
+open. A sweep over all databases after each start and reconnect, and paced ever after, finds what was missed.
+"""
+
+import asyncio
+import random
+from typing import NoReturn
+
+import structlog
+
+from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, is_followed
+from kazoo_provisioner.settings import CouchSettings
+from kazoo_provisioner.sources.base import CaughtUp, Change, Position
+from kazoo_provisioner.sources.couch.cluster import BATCH, Cluster, Server, chunks
+from kazoo_provisioner.sources.couch.database import Database
+from kazoo_provisioner.sources.couch.errors import CouchError, RefusedError, UnreachableError
+from kazoo_provisioner.sources.couch.known import Known
+from kazoo_provisioner.sources.couch.read import Reader
+from kazoo_provisioner.sources.couch.rows import Lines, update
+from kazoo_provisioner.sources.couch.visits import Visits
+
+log = structlog.get_logger()
+
+QUIET = 5.0
+"""Seconds without a row after which we do not rely on a feed alone when an event says that its database moved."""
+SETTLED = 60.0
+"""Seconds without a row after which a feed makes room for another database's."""
+TRIES = 3
+"""Failures of a database after which the first pass does not wait for it any more."""
+LONGEST_PAUSE = 300.0
+"""Most seconds between two visits to a database that cannot be read."""
+
+
+class Following:
+    """One connection's worth of following: from a first sweep to the loss of the server."""
+
+    def __init__(
+        self, cluster: Cluster, server: Server, reader: Reader, known: Known, settings: CouchSettings
+    ) -> None:
+        self._cluster = cluster
+        self._server = server
+        self._reader = reader
+        self._known = known
+        self._settings = settings
+        self.visits = Visits()
+        self._group: asyncio.TaskGroup
+        self._hurry = asyncio.Event()
+        """A sweep without pauses is due: something may have been missed."""
+        self._swept = False
+        self.updates = False
+        """Whether ``_db_updates`` is open."""
+
+    async def run(self) -> NoReturn:
+        """Follow.
+
+        Raises:
+            CouchError: the server is lost.
+        """
+        known = self._known
+        known.discovered = self.visits.want
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for number in range(self._settings.readers):
+                    self._group.create_task(self._work(), name=f"couch reader {number}")
+                self._group.create_task(self._audit(), name="couch audits")
+                self._group.create_task(self._sweep_forever(), name="couch sweep")
+                self._group.create_task(self._tidy(), name="couch feeds")
+                if self._server.updates is None:
+                    self._group.create_task(self._follow_updates(), name="couch updates")
+                else:
+                    self._hurry.set()
+        except BaseExceptionGroup as group:
+            if group.split(CouchError)[1] is not None:
+                raise
+            raise _first(group) from None
+        finally:
+            self.visits.close()
+            for db in known.databases.values():
+                db.feed = None
+        raise AssertionError("its tasks never end")
+
+    # Visits.
+
+    async def _work(self) -> None:
+        while True:
+            name = await self.visits.next()
+            try:
+                await self._visit(name)
+            finally:
+                self.visits.done(name)
+
+    async def _audit(self) -> None:
+        """Read databases as a whole because it is time to, one after another and paced."""
+        while True:
+            name = await self.visits.next(background=True)
+            try:
+                await self._visit(name)
+            finally:
+                self.visits.done(name)
+            await asyncio.sleep(1 / self._settings.audit_rate)
+
+    async def _visit(self, name: str) -> None:
+        """Look at a database: read what is new, or all of it."""
+        db = self._known.get(name)
+        had_feed = await self._end_feed(db)
+        try:
+            async with db.lock:
+                there = await self._read(db)
+        except CouchError as error:
+            await self._failed(db, error)
+            return
+        if db.problem is not None:
+            log.info("database_readable", db=db.name)
+        db.failures, db.problem = 0, None
+        await self._seen(name)
+        if db.absent:
+            self.visits.later(name, self._settings.confirm + 0.1)
+        now = asyncio.get_running_loop().time()
+        if (
+            there
+            and db.moved
+            and (had_feed or db.moved >= now - SETTLED)
+            and now - db.moved < self._settings.feed_idle
+        ):
+            self._open_feed(db, now)
+
+    async def _read(self, db: Database) -> bool:
+        """Read a database; return whether it is there.
+
+        Raises:
+            CouchError: it could not be read to the end.
+        """
+        if db.since is None and db.whole is None:
+            db.whole = "new"
+        try:
+            if db.whole is None:
+                await self._read_news(db)
+            if db.whole is not None:
+                return await self._read_whole(db)
+        except RefusedError as error:
+            if not error.missing:
+                raise
+            await self._missing(db)
+            return False
+        return True
+
+    async def _read_news(self, db: Database) -> None:
+        info = db.info
+        rows = await self._reader.news(db)
+        if info is not None:
+            if db.is_silent(info[0]):
+                db.whole = "silent"
+            elif db.whole is None:
+                db.accept(*info, covered=True)
+            if db.info is info:
+                db.info = None
+        if rows or info is not None:
+            await self._reader.note(db)
+
+    async def _read_whole(self, db: Database) -> bool:
+        reason = db.whole
+        mark = db.info[0] if db.info is not None else await self._cluster.info(db.name)
+        db.info = None
+        if mark is None:
+            await self._missing(db)
+            return False
+        sent, missed = await self._reader.whole(db, mark)
+        gone = db.miss(missed, asyncio.get_running_loop().time(), self._settings.confirm)
+        await self._delete(db, gone)
+        db.whole = "absent" if db.absent else None
+        await self._reader.note(db)
+        self._known.audits += reason != "new"
+        tell = log.debug if reason in ("new", "daily", "version") else log.info
+        tell(
+            "database_read", db=db.name, reason=reason, changed=sent, deleted=len(gone), absent=len(db.absent)
+        )
+        return True
+
+    async def _missing(self, db: Database) -> None:
+        """Delete the documents of a database that is not there, when it was not there before either."""
+        await self._known.inbox.settled()
+        held = set(self._known.memory.held(db.name))
+        gone = db.miss(held, asyncio.get_running_loop().time(), self._settings.confirm)
+        await self._delete(db, gone)
+        if db.absent:
+            db.whole = "absent"
+            return
+        if gone or db.since is not None:
+            await self._known.inbox.put(Position(db.name, "", ""))
+            log.info("database_gone", db=db.name, deleted=len(gone))
+        self._known.forget(db)
+
+    async def _delete(self, db: Database, ids: set[str]) -> None:
+        for doc_id in sorted(ids):
+            await self._known.inbox.put(Change(db.name, doc_id, "absent", None))
+
+    async def _failed(self, db: Database, error: CouchError) -> None:
+        """Wait before the next visit to a database that cannot be read.
+
+        Raises:
+            CouchError: it is not the database, the server is lost.
+        """
+        if isinstance(error, UnreachableError) or (isinstance(error, RefusedError) and error.status == 401):
+            await self._cluster.alive()
+        db.failures += 1
+        pause = min(LONGEST_PAUSE, 2.0 ** min(db.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        problem = str(error)
+        if problem != db.problem:
+            db.problem = problem
+            log.warning("database_unreadable", db=db.name, problem=problem, retry_s=round(pause, 1))
+        if db.failures >= TRIES:
+            await self._seen(db.name)
+        self.visits.later(db.name, pause)
+
+    # Feeds.
+
+    def _open_feed(self, db: Database, now: float) -> None:
+        feeds = [other for other in self._known.databases.values() if other.feed is not None]
+        if len(feeds) >= self._settings.feeds:
+            oldest = min(feeds, key=lambda other: other.moved, default=None)
+            if oldest is None or oldest.feed is None or now - oldest.moved < SETTLED:
+                return
+            oldest.feed.cancel()
+        db.feed = self._group.create_task(self._feed(db), name=f"feed of {db.name}")
+
+    async def _feed(self, db: Database) -> None:
+        me = asyncio.current_task()
+        try:
+            async with db.lock:
+                await self._reader.follow(db)
+        except CouchError:
+            pass  # the visit finds out what it was
+        finally:
+            # However it ended, a change may have come that nobody has read.
+            if db.feed is me:
+                db.feed = None
+                self.visits.want(db.name)
+
+    async def _end_feed(self, db: Database) -> bool:
+        """Close a database's feed; return whether there was one."""
+        feed, db.feed = db.feed, None
+        if feed is None:
+            return False
+        feed.cancel()
+        await asyncio.gather(feed, return_exceptions=True)
+        return True
+
+    async def _tidy(self) -> None:
+        """Close the feeds on which nothing comes any more."""
+        while True:
+            await asyncio.sleep(min(10.0, self._settings.feed_idle / 4))
+            now = asyncio.get_running_loop().time()
+            for db in self._known.databases.values():
+                if db.feed is not None and now - db.moved > self._settings.feed_idle:
+                    db.feed.cancel()
+
+    # What moved.
+
+    async def _follow_updates(self) -> None:
+        failures = 0
+        while True:
+            opened = asyncio.get_running_loop().time()
+            try:
+                since = await self._cluster.updates_seq()
+                # What moves from here on is told by the feed; what moved before, the sweep finds.
+                self._hurry.set()
+                await self._read_updates(since)
+                problem = "it was ended"
+            except CouchError as error:
+                await self._cluster.alive()
+                problem = str(error)
+            self.updates = False
+            if asyncio.get_running_loop().time() - opened > SETTLED:
+                failures = 0
+            failures += 1
+            if failures == 1:
+                log.warning("source_updates_missing", url=self._server.url, problem=problem)
+                self._hurry.set()
+            await asyncio.sleep(min(60.0, 0.5 * 2.0**failures) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+
+    async def _read_updates(self, since: str) -> None:
+        heartbeat = self._settings.heartbeat * random.uniform(0.9, 1.0)  # noqa: S311 - not all nodes at once
+        params = {"feed": "continuous", "since": since, "heartbeat": str(int(heartbeat * 1000))}
+        lines = Lines(64 * 1024)
+        self.updates = True
+        async with self._cluster.stream("/_db_updates", params, 2 * heartbeat + 5) as content:
+            async for chunk in chunks(content):
+                self._known.heard()
+                for line, _ in lines.feed(chunk):
+                    event = update(line)
+                    if event is not None and is_followed(event.db_name):
+                        self._moved(event.db_name, event.type)
+
+    def _moved(self, name: str, kind: str) -> None:
+        db = self._known.get(name)
+        now = asyncio.get_running_loop().time()
+        if db.feed is not None and kind == "updated" and now - db.moved < QUIET:
+            return  # its feed told us 300 ms ago
+        self.visits.want(name)
+
+    # Sweeps.
+
+    async def _sweep_forever(self) -> None:
+        listed = 0.0
+        while True:
+            hurried = not self._swept or self._hurry.is_set()
+            if hurried:
+                await self._hurry.wait()
+                self._hurry.clear()
+            now = asyncio.get_running_loop().time()
+            if hurried or now - listed >= self._settings.listing:
+                await self._list()
+                listed = now
+            if await self._sweep(hurried=hurried):
+                self._swept = True
+                await self._tell()
+
+    async def _list(self) -> None:
+        """Find out which databases there are.
+
+        Raises:
+            CouchError: there is none of an account, or the list cannot be had.
+        """
+        known = self._known
+        names = known.of_accounts()
+        if self._server.lists:
+            there = {name for name in await self._cluster.names() if is_followed(name)}
+            if not any(account_of_db(name) for name in there):
+                # An empty disk, or another server. It must not take every phone with it.
+                raise CouchError("holds no account database; the phones keep what they have")
+            for name in known.databases.keys() - there - {ACCOUNTS_DB}:
+                self.visits.want(name)
+            names |= there
+        for name in names:
+            known.get(name)
+        if not known.told:
+            known.unseen |= names
+
+    async def _sweep(self, *, hurried: bool) -> bool:
+        """Ask every database whether it moved; return False when something else is more urgent now."""
+        names = sorted(self._known.databases)
+        period = self._settings.sweep if self.updates else self._settings.sweep_alone
+        for start in range(0, len(names), BATCH):
+            batch = names[start : start + BATCH]
+            await self._ask(batch)
+            if hurried:
+                continue
+            pause = max(period * len(batch) / len(names), len(batch) / self._settings.sweep_rate)
+            try:
+                await asyncio.wait_for(self._hurry.wait(), pause)
+            except TimeoutError:
+                continue
+            return False
+        return True
+
+    async def _ask(self, names: list[str]) -> None:
+        known = self._known
+        rows = {name: known.databases[name].rows for name in names if name in known.databases}
+        for name, mark in (await self._cluster.infos(list(rows))).items():
+            db = known.databases.get(name)
+            if db is None:
+                continue
+            if isinstance(mark, CouchError):
+                await self._failed(db, mark)
+            elif mark is None or db.judge(mark, rows[name]):
+                self.visits.want(name, background=db.whole in ("version", "server") and mark is not None)
+            else:
+                await self._seen(name)
+                if known.is_due(db, self._settings.audit):
+                    db.whole = "daily"
+                    self.visits.want(name, background=True)
+
+    async def _seen(self, name: str) -> None:
+        self._known.unseen.discard(name)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Say that everything which was there at the start was sent, once."""
+        if self._swept and not self._known.unseen and not self._known.told:
+            self._known.told = True
+            await self._known.inbox.put(CaughtUp())
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
