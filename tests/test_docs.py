@@ -1,11 +1,12 @@
 """The pages against the code, both ways: what one says and the other has not is an error."""
 
+import ast
 import json
 import re
 import shutil
 import textwrap
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 import msgspec
@@ -17,7 +18,8 @@ from kazoo_provisioner.catalogue.load import BUNDLED, load
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer
-from tests.support.code import logged, problem_codes, reasons, warning_codes
+from kazoo_provisioner.sources.couch.database import Reason
+from tests.support.code import PACKAGE, functions, logged, problem_codes, reasons, tree, warning_codes
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "config" / "kazoo-provisioner.yaml"
@@ -77,6 +79,35 @@ def test_every_problem_is_described() -> None:
 
 def test_every_warning_is_described() -> None:
     assert no_doubles(names(section("docs/logs.md", "## Warnings of a phone"))) == warning_codes()
+
+
+def test_every_reason_of_a_whole_read_is_described() -> None:
+    described = names(section("docs/operations.md", "### Why a database is read as a whole"))
+    assert no_doubles(described) == set(get_args(Reason))
+
+
+# /status
+
+
+def status_fields(module: str) -> set[str]:
+    """Keys of what a module's `status` returns."""
+    (function,) = [f for f in functions(tree(PACKAGE / module)) if f.name == "status"]
+    (given,) = [n.value for n in ast.walk(function) if isinstance(n, ast.Return)]
+    assert isinstance(given, ast.Dict)
+    fields = [key.value for key in given.keys if isinstance(key, ast.Constant)]
+    assert len(fields) == len(given.keys), f"{module}: a key that is no constant"
+    return no_doubles(fields)
+
+
+def test_every_field_of_status_is_described() -> None:
+    service, _, source = section("docs/operations.md", "## /status").partition("In `source`:")
+    assert no_doubles(names(service)) == status_fields("store/reader.py")
+    no_doubles(names(source))
+    of = {"couch": "sources/couch/source.py", "directory": "sources/directory.py"}
+    assert {row[1] for row in rows(source)} <= {"both", *of}
+    for kind, module in of.items():
+        described = {row[0].strip("`") for row in rows(source) if row[1] in ("both", kind)}
+        assert described == status_fields(module), kind
 
 
 # Settings
