@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 
 # The CouchDB-protocol server of the tests.
 $(COUCH): tests/couchdb/package.json tests/couchdb/package-lock.json
-	@command -v npm >/dev/null || { echo "Node.js 18 or newer with npm is needed by the tests (make test-deps installs it on Debian)"; exit 1; }
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed by the tests (make test-deps installs it on Debian)"; exit 1; }
 	cd tests/couchdb && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -115,7 +115,8 @@ def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes opt
         os.umask(0o077)
         settings = app.read_settings(config)
         logs.configure(settings.log, "supervisor")
-        Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child
+        Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child,
+        app.source_of(settings)  # and so are certificates
         asyncio.run(app.Supervisor(config, settings, _print_hints if hints else None).run())
 
 
@@ -162,6 +163,7 @@ def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes optio
         catalogue = app.catalogue_of(settings)
         found = _collapsed(problems(Renderer(catalogue)))
         source = settings.source
+        app.source_of(settings)
         if source.type == "directory" and not source.path.is_dir():
             found.insert(0, f"{config}: source.path: {source.path} is no folder, or is not there")
         elif ask:

@@ -75,6 +75,8 @@ class CouchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The same, where there is no ``_db_updates``."""
     sweep_rate: Annotated[float, Meta(gt=0, le=10000)] = 100
     """Most databases a second that such a sweep asks about."""
+    sweep_rate_single: Annotated[float, Meta(gt=0, le=10000)] = 20
+    """The same, where each must be asked by a request of its own (BigCouch, CouchDB 1, early 2)."""
     listing: Seconds = 3600
     """Seconds between two listings of all databases."""
     audit: Annotated[float, Meta(gt=0, le=365 * 86400)] = 86400

@@ -65,7 +65,7 @@ class Reader:
         return "no_such_file" if None in here else str(here[0])
 
     def status(self) -> dict[str, Any]:
-        """Return how the service does: what the writer said last, and counts. `at` is seconds since 1970."""
+        """Return how the service does: what the writer said last, and counts."""
         with schema.translated(self._folder):
             notes = dict(
                 self._db.execute("SELECT key, value FROM meta WHERE key IN ('synced', ?)", (SOURCE,))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kazoo_provisioner.model.ids import db_of_account
 
@@ -101,6 +101,11 @@ class Folder:
         doc: Doc = json.loads(self.path(db, doc_id).read_text())
         return doc
 
+    def documents(self) -> dict[tuple[str, str], Doc]:
+        """Every document that is there."""
+        paths = sorted(self.root.glob("*/docs/*.json"))
+        return {(unquote(p.parent.parent.name), unquote(p.stem)): json.loads(p.read_text()) for p in paths}
+
     def edit(self, db: str, doc_id: str, **fields: Any) -> None:
         """Set fields; a dotted name reaches into an object (``sip__realm`` is sip.realm)."""
         doc = self.get(db, doc_id)
@@ -123,8 +128,10 @@ class Folder:
         docs.parent.rmdir()
 
 
-def fleet(folder: Folder, accounts: int, devices: int) -> list[tuple[str, str, str]]:
+def fleet(folder: Any, accounts: int, devices: int) -> list[tuple[str, str, str]]:
     """Write accounts (the first is everybody's reseller) with devices spread over them, each with an owner.
+
+    Into a Folder or a Couch.
 
     Returns (account, device id, mac) of every device.
     """

@@ -1,16 +1,11 @@
 """SIGKILL, at every named point and at random moments under a burst of changes, while phones poll."""
 
-import contextlib
-import hashlib
 import os
 import random
 import signal
 import sys
-import threading
 import time
-import urllib.error
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -19,6 +14,7 @@ from kazoo_provisioner.model.ids import db_of_account
 from tests.support import kazoo
 from tests.support.expected import expected
 from tests.support.kazoo import Folder, account_id, fleet, mac
+from tests.support.pollers import Pollers
 from tests.support.service import Service
 
 SETTINGS = "phones: {default: {public_url: 'http://prov.example.com/p'}}\n"
@@ -60,48 +56,6 @@ def test_killed_at_every_point(point: str, tmp_path: Path) -> None:
         service.wait("synced") if service.get("/p/x").status == 503 else None
         folder.edit(db_of_account(account_id(1)), f"devi{1:028d}", sip__password="secret-after")
         assert_all_right(service, folder, tmp_path / "fresh")
-
-
-class Pollers:
-    """Phones that ask for their files all the time; keeps what was wrong with an answer."""
-
-    def __init__(self, service: Service, phones: list[tuple[str, str]]) -> None:
-        self._service, self._phones = service, phones
-        self.wrong: list[str] = []
-        self.served = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._poll, args=(seed,), daemon=True) for seed in range(3)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _poll(self, seed: int) -> None:
-        chance = random.Random(seed)
-        while not self._stop.is_set():
-            account, address = chance.choice(self._phones)
-            with contextlib.suppress(urllib.error.URLError, OSError):  # nobody listens while all is dead
-                got = self._service.get(f"/p/{account}/{address}.cfg")
-                if got.status == 200:
-                    self.served += 1
-                    self._check(address, got.body, got.headers["ETag"].strip('"'))
-                elif got.status not in (404, 503):
-                    self.wrong.append(f"{address}: status {got.status}")
-
-    def _check(self, address: str, body: bytes, etag: str) -> None:
-        if hashlib.sha256(body).hexdigest()[:32] != etag:
-            self.wrong.append(f"{address}: a torn file of {len(body)} bytes")
-        number = int(address[6:], 16) - 1
-        if b"account.1.enable" in body and f"user_{number:06d}\n".encode() not in body:
-            self.wrong.append(f"{address}: another phone's file")
-        if not body:
-            self.wrong.append(f"{address}: an empty 200")
 
 
 def one_change(chance: random.Random, folder: Folder, count: int) -> None:

@@ -58,7 +58,7 @@ def _described(server: Server) -> list[str]:
     name = "BigCouch, as CouchDB" if server.bigcouch else "CouchDB"
     how = "by _db_updates" if server.updates is None else "by asking every database in turn"
     return [
-        f"{server.url}: {name} {server.version}, reachable, user and password are accepted",
+        f"{server.url}: {name} {server.version}, reachable, lets us read",
         f"{server.url}: changes are noticed {how}",
     ]
 
@@ -84,7 +84,7 @@ def _doubts(server: Server) -> list[str]:
 
 def _advice(error: CouchError) -> str:
     said = str(error)
-    if "refuses user" in said:
+    if "user and password" in said:
         return "Mend source.couch.user, password and auth."
     if "certificate" in said:
         return "Name the authority's certificate in source.couch.ca, and the node as the certificate does."

@@ -5,6 +5,7 @@ that cannot tell a dead feed from a quiet one, goes through sessions of our own.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import ssl
@@ -18,6 +19,7 @@ import msgspec
 from aiocouch import CouchDB
 from aiocouch.database import Database as CouchDatabase
 from msgspec import Struct
+from msgspec.structs import replace
 from yarl import URL
 
 from kazoo_provisioner.settings import CouchSettings
@@ -33,6 +35,7 @@ from kazoo_provisioner.sources.couch.errors import (
 T = TypeVar("T")
 BATCH = 100
 """Most databases that ``_dbs_info`` takes at once."""
+OLD = "it is older than CouchDB 2"
 CONNECT = 10.0
 """Seconds for a connection to be made, and for a server to say who it is."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -51,6 +54,11 @@ class Server(Struct, frozen=True):
     dbs_info: bool
     lists: bool
     """Whether we may list the databases."""
+
+    @property
+    def old(self) -> bool:
+        """Whether it never has ``_db_updates``."""
+        return self.bigcouch or self.version.startswith(("0", "1."))
 
     @property
     def started(self) -> bool:
@@ -73,21 +81,30 @@ class Cluster:
         s = self._settings
         tls = self._tls
         jar = aiohttp.CookieJar(unsafe=True)  # nodes may be named by their addresses
-        basic = None
-        if s.auth == "basic" and s.user is not None and s.password is not None:
-            basic = aiohttp.BasicAuth(s.user, s.password.reveal(), "utf-8")
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=s.timeout)
+        ours = (self._authorise,)
         self._session = aiohttp.ClientSession(
-            auth=basic, cookie_jar=jar, timeout=timeout, headers=_HEADERS, read_bufsize=_BUFFER,
+            cookie_jar=jar, timeout=timeout, headers=_HEADERS, read_bufsize=_BUFFER, middlewares=ours,
             connector=aiohttp.TCPConnector(limit=0, ssl=tls),
         )  # fmt: skip
-        known = {"user": s.user, "password": s.password.reveal()} if basic and s.password else {}
         for url in s.urls:
             connector = aiohttp.TCPConnector(limit=s.readers, ssl=tls)
-            self._nodes.append(
-                CouchDB(url.rstrip("/"), cookie_jar=jar, timeout=timeout, connector=connector, **known)
+            node = CouchDB(
+                url.rstrip("/"), cookie_jar=jar, timeout=timeout, connector=connector, middlewares=ours
             )
+            self._nodes.append(node)
         return self
+
+    async def _authorise(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Add name and password, to what goes to our own nodes: never to where one of them redirects us."""
+        s = self._settings
+        ours = request.url.origin() in {URL(url).origin() for url in s.urls}
+        if ours and s.auth == "basic" and s.user is not None and s.password is not None:
+            pair = base64.b64encode(f"{s.user}:{s.password.reveal()}".encode()).decode()
+            request.headers["Authorization"] = f"Basic {pair}"
+        return await handler(request)
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
@@ -108,7 +125,9 @@ class Cluster:
             CouchError: none does; says why the last one did not.
         """
         problem = CouchError("no node")
-        for _ in self._nodes:
+        for number in range(len(self._nodes)):
+            if number:
+                self.next_node()
             try:
                 async with asyncio.timeout(3 * CONNECT):
                     self.server = await self._look()
@@ -116,11 +135,14 @@ class Cluster:
             except TimeoutError:
                 problem = UnreachableError("no answer in time")
             except RefusedError as error:
-                refused = error.status in (401, 403)
-                problem = CouchError("refuses user and password, or lets them read nothing") if refused else error
+                said = (
+                    "wants a user and password"
+                    if self._settings.user is None
+                    else "refuses user and password"
+                )
+                problem = CouchError(said) if error.status in (401, 403) else error
             except CouchError as error:
                 problem = error
-            self.next_node()
         raise problem
 
     def next_node(self) -> None:
@@ -149,30 +171,39 @@ class Cluster:
         if not version.replace(".", "").isalnum() or not version[:1].isdecimal() or len(version) > 40:
             version = "0"
         bigcouch = "bigcouch" in info
-        old = bigcouch or version.startswith(("0", "1."))
         await self._readable()
-        return Server(
-            self.url, version, str(info.get("uuid", ""))[:64], bigcouch,
-            updates="it is older than CouchDB 2" if old else await self._updates_missing(),
-            dbs_info=not old and await self._has_dbs_info(),
-            lists=await self._may_list(),
-        )  # fmt: skip
+        uuid = str(info.get("uuid", ""))[:64]
+        server = Server(self.url, version, uuid, bigcouch, OLD, dbs_info=False, lists=await self._may_list())
+        if server.old:
+            return server
+        updates, dbs_info = await self._updates_missing(), await self._has_dbs_info()
+        return replace(server, updates=updates, dbs_info=dbs_info)
 
     async def _readable(self) -> None:
-        """Ask for `accounts`: whoever may not read that may read nothing."""
-        await self.info("accounts")
+        """Ask for `accounts`: whoever may not read that may read nothing. That it is broken is another matter."""
+        try:
+            await self.info("accounts")
+        except RefusedError as error:
+            if error.status in (401, 403):
+                raise
+        except GarbageError:
+            return
 
     async def _updates_missing(self) -> str | None:
         """Return what is missing for ``_db_updates``."""
         try:
             await self.updates_seq()
         except RefusedError as error:
-            return {
-                401: "the user is no server admin",
-                403: "the user is no server admin",
-                404: "there is no database _global_changes",
-            }.get(error.status, str(error))
+            return self.updates_problem(error)
         return None
+
+    @staticmethod
+    def updates_problem(error: RefusedError) -> str:
+        """Return what a refusal of ``_db_updates`` means."""
+        known = {401: "the user is no server admin", 403: "the user is no server admin"}
+        if error.missing:
+            return "there is no database _global_changes"
+        return known.get(error.status, str(error))
 
     async def _has_dbs_info(self) -> bool:
         try:
@@ -212,7 +243,7 @@ class Cluster:
         return _checked(found, list[str])
 
     async def infos(self, names: list[str]) -> dict[str, Mark | CouchError | None]:
-        """Return the mark of each database, at most `BATCH`; None for one that is not there.
+        """Return the mark of each database, at most `BATCH`; None for one that is not there, or what went wrong.
 
         Raises:
             UnreachableError: the server is lost.
@@ -228,7 +259,7 @@ class Cluster:
             async with limit:
                 try:
                     return await self.info(name)
-                except (RefusedError, GarbageError) as error:
+                except CouchError as error:
                     return error
 
         return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))

@@ -13,9 +13,23 @@ from msgspec import Struct
 from kazoo_provisioner.sources.couch.rows import number
 
 Reason = Literal[
-    "new", "recreated", "restored", "replayed", "silent", "absent", "server", "version", "unfinished", "daily"
+    "new",
+    "recreated",
+    "restored",
+    "rewound",
+    "replayed",
+    "silent",
+    "absent",
+    "server",
+    "version",
+    "unfinished",
+    "daily",
 ]
 """Why a database is read as a whole. docs/operations.md says what each means."""
+
+BACKGROUND: frozenset[Reason | None] = frozenset(("rewound", "silent", "server", "version", "daily"))
+"""Reasons that hold for many databases at once, or are but hints: copies of a database on several nodes do not
+count alike. Such reads are paced."""
 
 
 class Mark(Struct, frozen=True):
@@ -31,9 +45,9 @@ class Mark(Struct, frozen=True):
         """Return what speaks for another database under this name, or an older state of this one."""
         if self.start and now.start and self.start != now.start:
             return "recreated"
-        if now.number < self.number or now.documents < self.documents:
+        if now.documents < self.documents:
             return "restored"
-        return None
+        return "rewound" if now.number < self.number else None
 
 
 class _Info(Struct):
@@ -89,6 +103,8 @@ class Database:
         """A newer mark, with `rows` as it was then; becomes the mark when what it promises was read."""
         self.rows = 0
         """Rows that came, in this life."""
+        self.at = 0
+        """The number of the position, as the node in use counts; 0: another one gave it."""
         self.read = 0.0
         self.whole: Reason | None = None
         self.absent: dict[str, float] = {}
@@ -132,12 +148,29 @@ class Database:
             old and old.update_seq and old.update_seq != newer.update_seq and self.mark_rows == self.rows
         )
 
-    def judge(self, newer: Mark, rows: int) -> bool:
-        """Take a mark that was asked for when `rows` had come; return whether the database must be visited."""
+    def reach(self, since: str) -> None:
+        """Take the position that the node in use gave."""
+        self.since, self.at = since, number(since) or 0
+
+    def move(self) -> None:
+        """Forget what only holds for the node that was asked until now: others count otherwise."""
+        self.at = 0
+        if self.mark is not None:
+            self.mark = msgspec.structs.replace(self.mark, number=0, update_seq="")
+
+    def asked(self) -> tuple[int, int]:
+        """Return what to hand to `judge` with a mark that is asked for now."""
+        return self.rows, self.at
+
+    def judge(self, newer: Mark, asked: tuple[int, int]) -> bool:
+        """Take a newer mark; return whether the database must be visited."""
+        rows, at = asked
         self.info = (newer, rows)
         if self.since is None or self.whole is not None or self.mark is None:
             return True
         self.whole = self.mark.suspicion(newer)
+        if newer.number < at:
+            self.whole = self.whole or "rewound"
         if self.whole is not None:
             return True
         if self.mark.update_seq == newer.update_seq:

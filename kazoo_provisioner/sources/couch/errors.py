@@ -1,5 +1,6 @@
 """What can go wrong with a CouchDB, in words that quote nothing of what was sent or asked."""
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ def _ours(error: BaseException) -> CouchError:
         missing = error.status == 404 and getattr(error, "reason", None) is not None
         return RefusedError(error.status, "not_found" if missing else "")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return UnreachableError("its certificate is not signed by an authority that we know")
+        why = getattr(error.certificate_error, "verify_message", "") or "is not to be trusted"
+        return UnreachableError(f"its certificate is refused: {why}")
     if isinstance(error, ssl.SSLError):
         return UnreachableError("no TLS connection could be made")
     if isinstance(error, TimeoutError):
@@ -63,7 +65,8 @@ def _ours(error: BaseException) -> CouchError:
         return UnreachableError("the connection ended without an answer")
     if isinstance(error, OSError):
         reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        return UnreachableError(reason.strerror or type(reason).__name__)
+        known = reason.errno is not None and reason.errno > 0
+        return UnreachableError(os.strerror(reason.errno or 0) if known else "its name leads nowhere")
     if isinstance(error, aiohttp.ClientError):
         return UnreachableError(type(error).__name__)
     return GarbageError("an answer that is no JSON")

@@ -6,6 +6,7 @@ open. A sweep over all databases after each start and reconnect, and paced ever 
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
@@ -14,7 +15,7 @@ from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, is_followed
 from kazoo_provisioner.settings import CouchSettings
 from kazoo_provisioner.sources.base import CaughtUp, Change, Position
 from kazoo_provisioner.sources.couch.cluster import BATCH, Cluster, Server, chunks
-from kazoo_provisioner.sources.couch.database import Database
+from kazoo_provisioner.sources.couch.database import BACKGROUND, Database
 from kazoo_provisioner.sources.couch.errors import CouchError, RefusedError, UnreachableError
 from kazoo_provisioner.sources.couch.known import Known
 from kazoo_provisioner.sources.couch.read import Reader
@@ -23,6 +24,7 @@ from kazoo_provisioner.sources.couch.visits import Visits
 
 log = structlog.get_logger()
 
+EMPTY = "holds no account database; the phones keep what they have"
 QUIET = 5.0
 """Seconds without a row after which we do not rely on a feed alone when an event says that its database moved."""
 SETTLED = 60.0
@@ -48,18 +50,21 @@ class Following:
         self._group: asyncio.TaskGroup
         self._hurry = asyncio.Event()
         """A sweep without pauses is due: something may have been missed."""
-        self._swept = False
+        self.swept = False
+        """Whether every database was asked for since we connected."""
         self.updates = False
         """Whether ``_db_updates`` is open."""
+        self._connected: Callable[[], None] = lambda: None
 
-    async def run(self) -> NoReturn:
-        """Follow.
+    async def run(self, connected: Callable[[], None]) -> NoReturn:
+        """Follow; call `connected` when every database was asked for.
 
         Raises:
             CouchError: the server is lost.
         """
         known = self._known
         known.discovered = self.visits.want
+        self._connected = connected
         try:
             async with asyncio.TaskGroup() as self._group:
                 for number in range(self._settings.readers):
@@ -67,10 +72,11 @@ class Following:
                 self._group.create_task(self._audit(), name="couch audits")
                 self._group.create_task(self._sweep_forever(), name="couch sweep")
                 self._group.create_task(self._tidy(), name="couch feeds")
-                if self._server.updates is None:
-                    self._group.create_task(self._follow_updates(), name="couch updates")
-                else:
+                if self._server.old:
+                    log.warning("source_updates_missing", url=self._server.url, problem=self._server.updates)
                     self._hurry.set()
+                else:
+                    self._group.create_task(self._follow_updates(), name="couch updates")
         except BaseExceptionGroup as group:
             if group.split(CouchError)[1] is not None:
                 raise
@@ -137,6 +143,9 @@ class Following:
         try:
             if db.whole is None:
                 await self._read_news(db)
+                if db.whole in BACKGROUND:
+                    self.visits.want(db.name, background=True)
+                    return True
             if db.whole is not None:
                 return await self._read_whole(db)
         except RefusedError as error:
@@ -170,6 +179,8 @@ class Following:
         gone = db.miss(missed, asyncio.get_running_loop().time(), self._settings.confirm)
         await self._delete(db, gone)
         db.whole = "absent" if db.absent else None
+        if reason == "rewound":
+            db.at = 0  # what looked odd was looked into; on some clusters it always looks so
         await self._reader.note(db)
         self._known.audits += reason != "new"
         tell = log.debug if reason in ("new", "daily", "version") else log.info
@@ -182,6 +193,8 @@ class Following:
         """Delete the documents of a database that is not there, when it was not there before either."""
         await self._known.inbox.settled()
         held = set(self._known.memory.held(db.name))
+        if held and db.name != ACCOUNTS_DB:
+            await self._somebody_else(db.name)
         gone = db.miss(held, asyncio.get_running_loop().time(), self._settings.confirm)
         await self._delete(db, gone)
         if db.absent:
@@ -191,6 +204,20 @@ class Following:
             await self._known.inbox.put(Position(db.name, "", ""))
             log.info("database_gone", db=db.name, deleted=len(gone))
         self._known.forget(db)
+
+    async def _somebody_else(self, name: str) -> None:
+        """Make sure that a database which is not there is not just the first of all of them.
+
+        Raises:
+            CouchError: there is no account database any more. That is an empty disk, or another server, and
+                must not take every phone with it.
+        """
+        others = sorted(other for other in self._known.databases if account_of_db(other) and other != name)
+        for start in range(0, len(others), BATCH):
+            marks = await self._cluster.infos(others[start : start + BATCH])
+            if any(mark is not None for mark in marks.values()):
+                return
+        raise CouchError(EMPTY)
 
     async def _delete(self, db: Database, ids: set[str]) -> None:
         for doc_id in sorted(ids):
@@ -266,12 +293,16 @@ class Following:
                 since = await self._cluster.updates_seq()
                 # What moves from here on is told by the feed; what moved before, the sweep finds.
                 self._hurry.set()
+                if failures:
+                    log.info("source_updates_open", url=self._server.url)
                 await self._read_updates(since)
                 problem = "it was ended"
+            except RefusedError as error:
+                problem = self._cluster.updates_problem(error)
             except CouchError as error:
-                await self._cluster.alive()
                 problem = str(error)
             self.updates = False
+            await self._cluster.alive()
             if asyncio.get_running_loop().time() - opened > SETTLED:
                 failures = 0
             failures += 1
@@ -305,7 +336,7 @@ class Following:
     async def _sweep_forever(self) -> None:
         listed = 0.0
         while True:
-            hurried = not self._swept or self._hurry.is_set()
+            hurried = not self.swept or self._hurry.is_set()
             if hurried:
                 await self._hurry.wait()
                 self._hurry.clear()
@@ -314,7 +345,9 @@ class Following:
                 await self._list()
                 listed = now
             if await self._sweep(hurried=hurried):
-                self._swept = True
+                if not self.swept:
+                    self.swept = True
+                    self._connected()
                 await self._tell()
 
     async def _list(self) -> None:
@@ -329,10 +362,12 @@ class Following:
             there = {name for name in await self._cluster.names() if is_followed(name)}
             if not any(account_of_db(name) for name in there):
                 # An empty disk, or another server. It must not take every phone with it.
-                raise CouchError("holds no account database; the phones keep what they have")
+                raise CouchError(EMPTY)
             for name in known.databases.keys() - there - {ACCOUNTS_DB}:
                 self.visits.want(name)
             names |= there
+        elif not any(account_of_db(name) for name in names):
+            raise CouchError(EMPTY)
         for name in names:
             known.get(name)
         if not known.told:
@@ -342,12 +377,13 @@ class Following:
         """Ask every database whether it moved; return False when something else is more urgent now."""
         names = sorted(self._known.databases)
         period = self._settings.sweep if self.updates else self._settings.sweep_alone
+        rate = self._settings.sweep_rate if self._server.dbs_info else self._settings.sweep_rate_single
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]
             await self._ask(batch)
             if hurried:
                 continue
-            pause = max(period * len(batch) / len(names), len(batch) / self._settings.sweep_rate)
+            pause = max(period * len(batch) / len(names), len(batch) / rate)
             try:
                 await asyncio.wait_for(self._hurry.wait(), pause)
             except TimeoutError:
@@ -357,15 +393,17 @@ class Following:
 
     async def _ask(self, names: list[str]) -> None:
         known = self._known
-        rows = {name: known.databases[name].rows for name in names if name in known.databases}
-        for name, mark in (await self._cluster.infos(list(rows))).items():
+        asked = {name: known.databases[name].asked() for name in names if name in known.databases}
+        marks = await self._cluster.infos(list(asked))
+        known.heard()
+        for name, mark in marks.items():
             db = known.databases.get(name)
             if db is None:
                 continue
             if isinstance(mark, CouchError):
                 await self._failed(db, mark)
-            elif mark is None or db.judge(mark, rows[name]):
-                self.visits.want(name, background=db.whole in ("version", "server") and mark is not None)
+            elif mark is None or db.judge(mark, asked[name]):
+                self.visits.want(name, background=db.whole in BACKGROUND and mark is not None)
             else:
                 await self._seen(name)
                 if known.is_due(db, self._settings.audit):
@@ -378,7 +416,7 @@ class Following:
 
     async def _tell(self) -> None:
         """Say that everything which was there at the start was sent, once."""
-        if self._swept and not self._known.unseen and not self._known.told:
+        if self.swept and not self._known.unseen and not self._known.told:
             self._known.told = True
             await self._known.inbox.put(CaughtUp())
 

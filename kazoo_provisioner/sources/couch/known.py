@@ -1,5 +1,6 @@
 """What we know of a cluster, whichever of its nodes answers."""
 
+import contextlib
 import zlib
 from collections.abc import Callable
 
@@ -11,7 +12,14 @@ from kazoo_provisioner.sources.couch.cluster import Server
 from kazoo_provisioner.sources.couch.database import Database
 
 _SERVERS = "/servers"
-"""Where the servers' uuids are kept, among the positions of databases: no database has such a name."""
+"""Where what we know of the servers is kept, among the positions of databases: no database has such a name."""
+
+
+class _Servers(msgspec.Struct):
+    """The node that was asked last, and every uuid that we met."""
+
+    url: str = ""
+    uuids: list[str] = []
 
 
 class Known:
@@ -32,13 +40,14 @@ class Known:
         self.contact: float | None = None
         """When something came from the cluster last; seconds since 1970."""
         self.discovered: Callable[[str], None] = lambda _: None
-        self._uuids: dict[str, str] = {}
+        self._servers = _Servers()
         self._load()
 
     def _load(self) -> None:
         for name, at in self.memory.positions().items():
             if name == _SERVERS:
-                self._uuids = msgspec.json.decode(at.identity, type=dict[str, str])
+                with contextlib.suppress(ValueError):  # another version wrote it
+                    self._servers = msgspec.json.decode(at.identity, type=_Servers)
             elif is_followed(name):
                 self.get(name).load(at.seq, at.identity, stale=at.stale)
         for name in self.memory.databases():
@@ -80,13 +89,17 @@ class Known:
         return self.clock() - db.read > audit * (0.75 + 0.5 * share)
 
     async def meet(self, server: Server) -> None:
-        """Compare a server with the one that had its address before; audit everything when it is another."""
-        before = self._uuids.get(server.url)
-        if before == server.uuid:
-            return
-        if before is not None:
+        """Compare a server with those that we know: audit everything when it is of another cluster."""
+        known = self._servers
+        if known.url and known.url != server.url:
+            for db in self.databases.values():
+                db.move()
+        if known.uuids and server.uuid not in known.uuids:
             for db in self.databases.values():
                 db.whole = db.whole or "server"
-        self._uuids[server.url] = server.uuid
-        identity = msgspec.json.encode(self._uuids).decode()
-        await self.inbox.put(Position(_SERVERS, "-", identity))
+        if (known.url, server.uuid in known.uuids) != (server.url, True):
+            # Nodes of one cluster may have uuids of their own.
+            uuids = [*[uuid for uuid in known.uuids if uuid != server.uuid], server.uuid][-32:]
+            self._servers = _Servers(server.url, uuids)
+            identity = msgspec.json.encode(self._servers).decode()
+            await self.inbox.put(Position(_SERVERS, "-", identity))

@@ -48,7 +48,7 @@ class Reader:
         while full:
             since, rows = db.since or "0", db.rows
             take = functools.partial(self._take_news, db, number(since) if since != "0" else None)
-            db.since = await self._read(db, {"feed": "normal", "since": since, "limit": str(PAGE)}, take)
+            db.reach(await self._read(db, {"feed": "normal", "since": since, "limit": str(PAGE)}, take))
             full = db.rows - rows >= PAGE
         return db.rows - before
 
@@ -107,7 +107,8 @@ class Reader:
             before = db.rows
             since = await self._read(db, {"feed": "normal", "since": since, "limit": str(PAGE)}, take)
             full = db.rows - before >= PAGE
-        db.since, db.read = since, self._known.clock()
+        db.reach(since)
+        db.read = self._known.clock()
         # All rows came, so they say nothing about hidden ones.
         db.mark, db.mark_rows = mark, -1
         return sent, set(held) - seen
@@ -124,7 +125,7 @@ class Reader:
                 await self._inbox.put(change)
         db.rows += len(found)
         db.moved = asyncio.get_running_loop().time()
-        db.since = text(found[-1].seq)
+        db.reach(text(found[-1].seq))
 
     async def _read(
         self, db: Database, params: dict[str, str], take: Take, silence: float | None = None

@@ -64,14 +64,16 @@ class CouchSource:
         async with Cluster(self._settings.couch, self._tls) as cluster:
             while True:
                 try:
-                    server = await cluster.connect()
-                    failures = 0
-                    await self._connected(server, known)
+                    server = self._server = await cluster.connect()
+                    known.heard()
+                    await known.meet(server)
                     reader = Reader(cluster, known, self._settings)
                     self._following = Following(cluster, server, reader, known, self._settings.couch)
-                    await self._following.run()
+                    await self._following.run(self._connected)
                 except CouchError as error:
                     problem = str(error)
+                if self._following and self._following.swept:
+                    failures = 0
                 self._following = None
                 pause = min(LONGEST_PAUSE, 0.5 * 2.0**failures) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 failures = min(failures + 1, 10)
@@ -81,16 +83,14 @@ class CouchSource:
                 cluster.next_node()
                 await asyncio.sleep(pause)
 
-    async def _connected(self, server: Server, known: Known) -> None:
-        self._server, self._problem = server, None
-        known.heard()
+    def _connected(self) -> None:
+        """Every database was asked for: nothing that happened before is missed any more."""
+        server, self._problem = self._server, None
+        assert server  # noqa: S101 - for the type checker
         log.info(
             "source_connected", url=server.url, version=server.version, bigcouch=server.bigcouch,
-            updates=server.updates is None, dbs_info=server.dbs_info, lists=server.lists,
+            dbs_info=server.dbs_info, lists=server.lists,
         )  # fmt: skip
-        if server.updates is not None:
-            log.warning("source_updates_missing", url=server.url, problem=server.updates)
-        await known.meet(server)
 
     def status(self) -> dict[str, Any]:
         """Say how it goes."""
@@ -101,7 +101,7 @@ class CouchSource:
             "type": self.name,
             "url": server.url if server else None,
             "version": server.version if server else None,
-            "connected": following is not None,
+            "connected": following is not None and following.swept,
             "problem": self._problem,
             "last_contact": round(known.contact, 1) if known and known.contact else None,
             "lag_s": round(visits.lag(), 1) if visits else None,
