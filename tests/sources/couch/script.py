@@ -29,8 +29,10 @@ class Request:
     @property
     def what(self) -> str:
         """The last part of the path; ``db`` for a database itself."""
+        if self.path == "/":
+            return "/"
         last = self.path.rpartition("/")[2]
-        return last if last.startswith("_") or self.path == "/" else "db"
+        return last if last.startswith("_") else "db"
 
     @property
     def db(self) -> str:

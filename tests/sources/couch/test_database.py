@@ -31,7 +31,7 @@ def database(*, rows: int = 0, mark_rows: int = 0, at: Mark | None = None) -> Da
     ("newer", "wanted"),
     [
         (mark(), None), (mark(number=9), None), (mark(documents=9), None), (mark(start="2"), "recreated"),
-        (mark(start=""), None), (mark(number=4), "restored"), (mark(documents=2), "restored"),
+        (mark(start=""), None), (mark(number=4), "rewound"), (mark(documents=2), "restored"),
         (mark(start="2", number=1), "recreated"),
     ],
 )  # fmt: skip
@@ -72,7 +72,7 @@ def test_judge_what_must_be_read_as_a_whole() -> None:
 
 def test_judge_suspects() -> None:
     db = database()
-    assert db.judge(mark(number=1, seq="1-x"), db.asked())
+    assert db.judge(mark(documents=1, seq="1-x"), db.asked())
     assert db.whole == "restored"
 
 
@@ -87,13 +87,15 @@ def test_judge_leaves_what_moves_to_its_feed_once() -> None:
 
 
 def test_judge_what_went_back_behind_what_was_read() -> None:
-    """Its mark is old and shows nothing; what we have read since does. Looked into once."""
+    """Its mark is old and shows nothing; the position that this node gave does. Another node's says nothing."""
     db = database(rows=4)
-    db.since = '"9-x"'
+    db.reach('"9-x"')
     assert db.judge(mark(number=7, seq="7-x"), db.asked())
-    assert db.whole == "restored"
-    db.whole, db.mark, db.checked = None, mark(number=7, seq="7-x"), "7-x"
-    assert not db.judge(mark(number=7, seq="7-x"), db.asked())
+    assert db.whole == "rewound"
+    db.whole = None
+    db.move()
+    assert db.judge(mark(number=7, seq="7-x"), db.asked())
+    assert db.whole is None
 
 
 def test_silent() -> None:

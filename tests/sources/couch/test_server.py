@@ -199,6 +199,7 @@ async def test_session() -> None:
             await w.agrees(10)
             await w.quiet(200)
         assert w.server.count("_session") <= 1 + 3 * 4
+        assert w.server.count("/") == 1  # the server is not lost for that
         assert w.source
         assert w.source.status()["connected"]
 
@@ -338,6 +339,6 @@ async def test_no_task_outlives_a_lost_server() -> None:
         before = {t for t in asyncio.all_tasks() if "infos" in repr(t.get_coro())}
         assert not before
         w.server.instead(silence)
-        await w.until(lambda: w.source and not w.source.status()["connected"], "lost", 60)
+        await w.until(lambda: w.source and not w.source.status()["connected"], "lost", 100)
         left = [t for t in asyncio.all_tasks() if "infos" in repr(t.get_coro())]
         assert not left
