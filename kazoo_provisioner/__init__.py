@@ -12,6 +12,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       accounts        what all phones of an account share
       claims          whose MAC address it is
       reconcile       from a dirty mark to what is served
+      ahead           rendering ahead of the first pass, on the other cores
       versions        new templates, code or settings: what they re-render
       run             the writer's loop
       explain         why a phone gets what it gets
@@ -25,12 +26,16 @@ The map of the package. Arrows point down: a room knows those below it, never it
       base            what every source is: changes, positions, "caught up" marks, the inbox
       couch           Kazoo's CouchDB or BigCouch cluster; the only room that knows CouchDB
         source          connect, follow, and begin again
-        follow          which databases moved, visits to them, feeds, sweeps
+        follow          visits to the databases that moved, and sweeps over all
+        updates         `_db_updates`: which databases moved
+        feeds           feeds that stay open on those that moved lately
         visits          the queue of databases to look at
         read            one database: what is new, all of it, what comes
         database        how far one was read, and what speaks for a restored one
         known           all databases, and what outlives a connection
         cluster         nodes, credentials, requests
+        server          who answers, and what may be asked of it
+        answers         what comes back
         rows            the lines of the feeds
         errors          what can go wrong, in words that quote nothing
         check           what an operator wants to know before the first start

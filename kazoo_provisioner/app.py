@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from kazoo_provisioner.sources.directory import DirectorySource
 from kazoo_provisioner.store.reader import Reader
 from kazoo_provisioner.store.schema import StoreError, lock
 from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.ahead import Ahead, helpers, render_ahead
 from kazoo_provisioner.sync.explain import Explainer
 from kazoo_provisioner.sync.reconcile import Reconciler
 from kazoo_provisioner.sync.run import SYNCED, Writer
@@ -247,7 +249,11 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     """Be the writer process."""
     renderer = Renderer(catalogue_of(settings))
     store = Store(settings.store.path, settings.store.history)
-    writer = Writer(store, source_of(settings), renderer, settings.phones)
+    ahead = None
+    if store.meta(SYNCED) is None:
+        here = ["--config", str(config), "--store", str(settings.store.path)]
+        ahead = Ahead([sys.executable, "-m", "kazoo_provisioner", "child", "renderer", *here], helpers())
+    writer = Writer(store, source_of(settings), renderer, settings.phones, ahead)
 
     def reload() -> None:
         try:
@@ -269,14 +275,24 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     await run_child(alive, work, reload)
 
 
+def run_renderer(settings: Settings) -> None:
+    """Be one of the processes that render ahead of the first pass; ends with its input."""
+    renderer = Renderer(catalogue_of(settings))
+    store = Store(settings.store.path, read_only=True)
+    render_ahead(Reconciler(store, renderer, settings.phones), sys.stdin.buffer, sys.stdout.buffer)
+
+
 def child(role: str, config: Path, store: Path, alive: int, sockets: list[int], pages: list[int]) -> int:
     """Run a child process; return its exit code."""
-    logs.configure(LogSettings(), role)
+    logs.configure(LogSettings(), role, quiet=role == "renderer")
     try:
         settings = read_settings(config)
         settings = replace(settings, store=replace(settings.store, path=store))
         logs.configure(settings.log, role)
-        if role == "reader":
+        if role == "renderer":
+            logs.configure(settings.log, role, quiet=True)  # its output is not for people
+            run_renderer(settings)
+        elif role == "reader":
             asyncio.run(run_reader(config, settings, sockets, pages, alive))
         else:
             asyncio.run(run_writer(config, settings, alive))

@@ -130,8 +130,8 @@ def _print_hints(urls: list[str]) -> None:
 
 
 @main.command(hidden=True)
-@click.argument("role", type=click.Choice(["reader", "writer"]))
-@click.option("--alive", type=int, required=True)
+@click.argument("role", type=click.Choice(["reader", "writer", "renderer"]))
+@click.option("--alive", type=int, default=-1)
 @click.option("--sockets", default="")
 @click.option("--status-sockets", default="")
 @click.option("--store", type=click.Path(path_type=Path), required=True)

@@ -1,7 +1,10 @@
 """Options and profiles of the whole test run, and the one log that it leaves."""
 
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import looptime
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -25,6 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What reads the log of the whole run comes last."""
     items.sort(key=lambda item: "test_log_of_the_run" in item.nodeid)
+
+
+FakeTimeLoop = looptime.make_event_loop_class(asyncio.SelectorEventLoop)
+"""A loop in which time jumps to the next thing that is due. Not the library's plugin: that patches all loops."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests of the CouchDB source live in fake time."""
+    if "tests/sources/couch/" in item.path.as_posix():
+        return {"fake": lambda: FakeTimeLoop(start=1000)}
+    return {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture

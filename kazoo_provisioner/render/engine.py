@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import msgspec
 from jinja2 import meta
+from jinja2.runtime import Macro
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
@@ -70,6 +71,34 @@ def printed(syntax: Syntax) -> Any:
         return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
 
     return in_markup if syntax.markup else in_line
+
+
+class Once:
+    """What a macro makes of numbers and the model alone is made once: ``{{ once(no_keys, 3, 148, model) }}``.
+
+    Most of a phone's file is keys and accounts that nobody set, the same for every phone of a model. A macro
+    sees nothing but its arguments, and no argument may be of one phone, so nothing of one gets into
+    another's file.
+    """
+
+    LIMIT = 10_000
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], str] = {}
+
+    def __call__(self, macro: Macro, *arguments: object) -> str:
+        """Return what the macro makes of the arguments."""
+        if not isinstance(macro, Macro) or not all(isinstance(one, int | Model) for one in arguments):
+            raise _PrintedError("once() takes a macro, and numbers and the model for it")
+        # Models and compiled templates live as long as this does.
+        named = [one if isinstance(one, int) else (id(one),) for one in arguments]
+        key = (macro._func.__code__, *named)  # noqa: SLF001 - a macro is made anew for each file, its code is not
+        made = self._made.get(key)
+        if made is None:
+            if len(self._made) >= self.LIMIT:
+                self._made.clear()
+            made = self._made[key] = macro(*arguments)
+        return made
 
 
 def _no_text(value: Any) -> str:
@@ -161,7 +190,7 @@ class Renderer:
             cache_size=-1,
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
-        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace}
+        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
         return environment
 
     def _compile_all(self, family: Family, file: FileSpec) -> None:

@@ -1,6 +1,7 @@
 """What every source of documents is to the rest: changes, positions, "caught up" marks."""
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Any, Protocol
 
@@ -151,10 +152,9 @@ class Inbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until something is there, at most so long."""
-        try:
-            await asyncio.wait_for(self._filled.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._filled.wait()
 
 
 def _size(event: Event) -> int:

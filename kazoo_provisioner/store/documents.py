@@ -94,6 +94,13 @@ class Documents:
         )
         return [row[0] for row in rows]
 
+    def all_phones(self) -> list[tuple[str, str]]:
+        """Return (database, id) of every device that has a MAC address, in that order."""
+        rows = self._db.execute(
+            "SELECT db, id FROM document WHERE kind='device' AND deleted=0 AND mac IS NOT NULL ORDER BY db, id"
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def with_mac(self, mac: str) -> list[tuple[str, str]]:
         """Return (database, id) of every device with a MAC address, in that order."""
         rows = self._db.execute(

@@ -27,6 +27,8 @@ class Ingest:
         self._source = source
         self._version = wire.ingest_version()
         self.announce = False
+        self.marks = True
+        """Whether what a change concerns is marked. Not in the first pass: everything is, at its end."""
 
     def held(self, db: str) -> dict[str, str]:
         """Return what we hold of a database; revisions are empty when other fields are kept now."""
@@ -90,6 +92,8 @@ class Ingest:
         mac = wire.mac_of(*new) if new else None
         documents.put(change.db, change.id, Stored(kind, change.rev, body, mac, self._version), targets)
         crash_point("ingest.documents")
+        if not self.marks:
+            return True
         subjects, priority = affected(self._store, change.db, change.id, old, new)
         if subjects:
             cause = self._store.queue.cause("document", f"{change.db}/{change.id}", change.rev, now)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -13,7 +14,7 @@ from kazoo_provisioner.crashpoints import crash_point
 from kazoo_provisioner.model import merge, phonebook, wire
 from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
 from kazoo_provisioner.model.merge import Cannot
-from kazoo_provisioner.model.phone import Phone
+from kazoo_provisioner.model.phone import Phone, Phonebook
 from kazoo_provisioner.model.wire import Doc, get
 from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
 from kazoo_provisioner.settings import PhonesSettings
@@ -30,6 +31,16 @@ BATCH = 10
 """Most subjects in one transaction: readers never wait, but the WAL stays small."""
 
 
+class HeadStart(Protocol):
+    """Who may have rendered a phone already."""
+
+    def take(self, subject: str, inputs: str) -> list[File] | None:
+        """Return a phone's files, if they are there and were made from the same inputs."""
+
+    def drop(self, subject: str) -> None:
+        """Forget a phone that was dealt with."""
+
+
 class Reconciler:
     """Makes dirty subjects right from what is stored now."""
 
@@ -40,7 +51,12 @@ class Reconciler:
         self._code = code_version()
         self.announce = False
         self._handed: list[str] = []
+        self.head_start: HeadStart | None = None
+        self._ahead_of = ""
         self._accounts = Accounts(store, phones)
+        self._books: dict[str, Phonebook] = {}
+        self._marked: set[str] = set()
+        """Phonebooks that were marked in this transaction: once is enough."""
 
     def run_due(self, now: int, priority: int = BACKGROUND, limit: int = BATCH) -> int:
         """Take due marks, at most `limit`; return how many there were.
@@ -54,6 +70,7 @@ class Reconciler:
         with self._store.transaction():
             crash_point("reconcile.begin")
             self._accounts = Accounts(self._store, self._phones)
+            self._books, self._marked = {}, set()
             for one in due:
                 self._one(one, now)
                 self._hand_over(now)
@@ -90,6 +107,9 @@ class Reconciler:
             where = f"{at.tb_frame.f_code.co_name}:{at.tb_lineno}" if at else "?"
             self._failed(due, "internal_error", f"{type(error).__name__} in {where}", now)
             return
+        finally:
+            if self.head_start:
+                self.head_start.drop(due.subject)
         if outcome != "same":
             tell = log.info if self.announce else log.debug
             tell(
@@ -200,7 +220,8 @@ class Reconciler:
         self._books_moved(state.account, {before.family, family.id}, before.family != family.id, now)
         if self._store.releases.is_current(due.subject, inputs, scopes):
             return "same"
-        files = self.renderer.phone_files(merged, model)
+        files = self.head_start.take(due.subject, inputs) if self.head_start else None
+        files = files or self.renderer.phone_files(merged, model)
         crash_point("reconcile.rendered")
         self._tell(state, warnings if state.warnings != before.warnings else (), scopes)
         return self._publish(due, files, scopes, model.id, inputs, now)
@@ -250,10 +271,29 @@ class Reconciler:
         phone, _ = self.merged(account, device, found[1], mac, model)
         return self.renderer.phone_files(phone, model)
 
+    def ahead(self, subject: str) -> tuple[str, list[File]]:
+        """Render a phone's files from what is stored; return them with the hash that `_render_phone` will find.
+
+        Raises:
+            Exception: whatever the writer will meet too.
+        """
+        account, _, device = subject.removeprefix("phone/").partition("/")
+        if account != self._ahead_of:
+            self._ahead_of, self._accounts = account, Accounts(self._store, self._phones)
+        _, doc = self._store.documents.get(db_of_account(account), device) or ("", {})
+        mac = wire.mac_of("device", doc)
+        if mac is None:
+            raise Cannot("no_mac", "the device has no MAC address")
+        model = self._model(doc)
+        merged, _ = self.merged(account, device, doc, mac, model)
+        inputs = self._hash(self.renderer.catalogue.family_of(model), merged, model, [account, ""])
+        return inputs, self.renderer.phone_files(merged, model)
+
     def _books_moved(self, account: str, families: set[str | None], moved: bool, now: int) -> None:  # noqa: FBT001
         """Mark an account's phonebooks of families that came or went there."""
         books = [f"book/{account}/{family}" for family in families if family]
-        if moved:
+        if moved and not self._marked.issuperset(books):
+            self._marked.update(books)
             cause = self._store.queue.cause("family", account, ",".join(sorted(books)), now)
             self._store.queue.mark(books, cause, SINGLE, now)
 
@@ -268,8 +308,10 @@ class Reconciler:
                 if self._store.releases.withdraw(due.subject, self._store.queue.causes(due.subject), now)
                 else "same"
             )
-        docs = self._store.documents.of_kinds(db_of_account(account), phonebook.KINDS)
-        book = phonebook.build(account, context.doc, docs)
+        book = self._books.get(account)
+        if book is None:
+            docs = self._store.documents.of_kinds(db_of_account(account), phonebook.KINDS)
+            book = self._books[account] = phonebook.build(account, context.doc, docs)
         self._store.releases.set_state(PhoneState(due.subject, account, "", family=family_id, at=now))
         inputs = self._hash(family, book, None, [account])
         if self._store.releases.is_current(due.subject, inputs, [account]):

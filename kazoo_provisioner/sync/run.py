@@ -6,13 +6,16 @@ import time
 import msgspec
 import structlog
 
+from kazoo_provisioner.model.ids import account_of_db
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.sources.base import CaughtUp, Event, Inbox, Source
-from kazoo_provisioner.store.queue import ACCOUNT
+from kazoo_provisioner.store.queue import ACCOUNT, BACKGROUND
 from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.schema import StoreUnavailableError
 from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.sync.affected import phone_subject
+from kazoo_provisioner.sync.ahead import WINDOW, Ahead
 from kazoo_provisioner.sync.ingest import BATCH, Ingest
 from kazoo_provisioner.sync.reconcile import Reconciler
 from kazoo_provisioner.sync.versions import mark_what_is_new
@@ -20,10 +23,14 @@ from kazoo_provisioner.sync.versions import mark_what_is_new
 log = structlog.get_logger()
 
 SYNCED = "synced"
+MARKED = "marked"
+"""Noted when everything that the first pass brought was marked; until then changes mark nothing."""
 WITHDRAWN_KEPT = 7 * 24 * 3600 * 1000
 """Milliseconds for which the releases of a phone that has no files any more are kept."""
 _STORE_RETRY = 1.0
 _HOUSEKEEPING = 60.0
+FIRST_BATCH = 50
+"""Subjects in one transaction of the first pass: nobody waits for a single one, and fewer cost less."""
 _STATUS = 2.0
 """Seconds between two notes of how the source does."""
 
@@ -36,7 +43,14 @@ def now_ms() -> int:
 class Writer:
     """Owns the store. `run` is the only thing that writes to it."""
 
-    def __init__(self, store: Store, source: Source, renderer: Renderer, phones: PhonesSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        renderer: Renderer,
+        phones: PhonesSettings,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._store = store
         self._source = source
         self._ingest = Ingest(store, source.name)
@@ -48,8 +62,11 @@ class Writer:
         self._stopping = False
         self._reload: tuple[Renderer, PhonesSettings] | None = (renderer, phones)
         self._unwritten: list[Event] = []
+        self._ingest.marks = store.meta(SYNCED) is not None or store.meta(MARKED) is not None
         self._status: tuple[float, bytes] = (0.0, b"")
         self._announce(each=store.meta(SYNCED) is not None)
+        store.hurry(on=store.meta(SYNCED) is None)
+        self._ahead = ahead
 
     async def run(self) -> None:
         """Follow the source until `stop`; raise when the source ends or raises."""
@@ -75,6 +92,7 @@ class Writer:
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+            self._end_head_start()
 
     def _note_status(self) -> None:
         """Leave how the source does where readers find it."""
@@ -113,12 +131,20 @@ class Writer:
         if not self._caught_up:
             return 0.0 if busy else _STATUS
         self._note_synced()
-        if self._reconciler.run_due(now_ms(), ACCOUNT):
+        if self._store.meta(SYNCED) is None:
+            if self._ahead:
+                soon = self._store.queue.due(now_ms(), FIRST_BATCH + WINDOW)
+                self._ahead.ask([due.subject for due in soon[FIRST_BATCH:]])
+                self._reconciler.head_start = self._ahead
+            if self._reconciler.run_due(now_ms(), limit=FIRST_BATCH):
+                return 0.0
+        elif self._reconciler.run_due(now_ms(), ACCOUNT):
             return 0.0
-        started = time.monotonic()
-        if self._reconciler.run_due(now_ms()):
-            # Background work takes half of the time at most, once there is something to serve.
-            return 0.0 if self._store.meta(SYNCED) is None else max(0.001, time.monotonic() - started)
+        else:
+            started = time.monotonic()
+            if self._reconciler.run_due(now_ms()):
+                # Background work takes half of the time at most, once there is something to serve.
+                return max(0.001, time.monotonic() - started)
         return 0.0 if busy else self._until_due()
 
     def _take(self) -> bool:
@@ -139,11 +165,24 @@ class Writer:
         self._unwritten = []
         self._inbox.stored(len(events))
         if any(isinstance(event, CaughtUp) for event in events) and not self._told:
+            self._mark_all()
             self._told = self._caught_up = True
             self._first_marks = now_ms()
             databases, documents = self._store.documents.count()
             log.info("caught_up", source=self._source.name, databases=databases, documents=documents)
         return bool(events)
+
+    def _mark_all(self) -> None:
+        """Mark every phone, once in a store's life: where nothing is known, everything is affected."""
+        if self._ingest.marks:
+            return
+        with self._store.transaction():
+            cause = self._store.queue.cause("start", "documents", "", now_ms())
+            phones = self._store.documents.all_phones()
+            subjects = [phone_subject(account_of_db(db) or "", device) for db, device in phones]
+            self._store.queue.mark(subjects, cause, BACKGROUND, now_ms())
+            self._store.set_meta(MARKED, str(now_ms()))
+        self._ingest.marks = True
 
     def _note_synced(self) -> None:
         """Note the end of the first full pass: everything that it marked was tried."""
@@ -151,7 +190,14 @@ class Writer:
             with self._store.transaction():
                 self._store.set_meta(SYNCED, str(now_ms()))
             self._announce(each=True)
+            self._store.hurry(on=False)
+            self._end_head_start()
             log.info("synced", phones=self._store.releases.count(), problems=self._store.releases.problems())
+
+    def _end_head_start(self) -> None:
+        if self._ahead:
+            self._ahead.close()
+            self._ahead = self._reconciler.head_start = None
 
     def _announce(self, *, each: bool) -> None:
         """Log each change at level info: not during the first pass, which is told as a whole."""

@@ -15,6 +15,7 @@ import jinja2
 from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.catalogue.models import Model
 from kazoo_provisioner.model.ids import db_of_account
+from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import Renderer
 from tests.support import kazoo
@@ -41,15 +42,20 @@ def series(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, f
     )
 
 
-def bare(renderer: Renderer) -> Callable[[Model], None]:
+def bare(renderer: Renderer, sample: Callable[[Model], Phone] = samples.full) -> Callable[[Model], None]:
     """Jinja2 with nothing of ours: the same templates, defaults everywhere."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(renderer.catalogue.root), trim_blocks=True, lstrip_blocks=True
     )
 
+    environment.globals["once"] = lambda macro, *arguments: macro(*arguments)
+    phones: dict[str, Phone] = {}
+
     def render(model: Model) -> None:
+        if model.id not in phones:
+            phones[model.id] = sample(model)
         family = renderer.catalogue.family_of(model)
-        phone = samples.full(model)
+        phone = phones[model.id]
         for file in family.spec.files:
             if file.scope == "phone" and (not file.models or model.id in file.models):
                 names = renderer._names(family, model, phone.mac)

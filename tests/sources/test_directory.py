@@ -95,7 +95,8 @@ async def test_a_change_is_a_change_of_content(folder: Folder) -> None:
     assert await follow.looks() == []
     path.write_text(path.read_text().replace("Ada", "Bob"))
     (second,) = await follow.until_caught_up()
-    assert second.kept and second.kept[1]["first_name"] == "Bob"
+    assert second.kept
+    assert second.kept[1]["first_name"] == "Bob"
     assert second.rev != first.rev
     await follow.stop()
     again = Follow(folder.root, {DB: {"one": second.rev}})
@@ -130,7 +131,8 @@ async def test_same_size_in_the_same_instant_is_seen(folder: Folder) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_ino == before.st_ino
     (change,) = await follow.until_caught_up()
-    assert change.kept and change.kept[1]["first_name"] == "Bbb"
+    assert change.kept
+    assert change.kept[1]["first_name"] == "Bbb"
     await follow.stop()
 
 

@@ -128,6 +128,12 @@ class Folder:
         docs.parent.rmdir()
 
 
+MODELS = [("yealink", m) for m in ("t46g", "t48s", "t54w", "t33g", "t22")] + [
+    ("polycom", m) for m in ("vvx411", "vvx250")
+]
+"""What a fleet is made of, in turn."""
+
+
 def fleet(folder: Any, accounts: int, devices: int) -> list[tuple[str, str, str]]:
     """Write accounts (the first is everybody's reseller) with devices spread over them, each with an owner.
 
@@ -135,9 +141,6 @@ def fleet(folder: Any, accounts: int, devices: int) -> list[tuple[str, str, str]
 
     Returns (account, device id, mac) of every device.
     """
-    models = [("yealink", m) for m in ("t46g", "t48s", "t54w", "t33g", "t22")] + [
-        ("polycom", m) for m in ("vvx411", "vvx250")
-    ]
     top = account_id(0)
     made = []
     for number in range(accounts):
@@ -148,7 +151,7 @@ def fleet(folder: Any, accounts: int, devices: int) -> list[tuple[str, str, str]
         this = account_id(number % accounts)
         db = db_of_account(this)
         user_id, device_id = f"user{number:028d}", f"devi{number:028d}"
-        brand, model = models[number % len(models)]
+        brand, model = MODELS[number % len(MODELS)]
         folder.put(db, user(user_id, "User", f"N{number}", presence_id=str(1000 + number)))
         keys = {"1": {"type": "presence", "value": user_id}, "2": {"type": "parking", "value": "1"}}
         folder.put(

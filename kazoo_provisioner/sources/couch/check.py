@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, is_followed
 from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.base import Change, Inbox, Report, Stored
-from kazoo_provisioner.sources.couch.cluster import Cluster, Server
+from kazoo_provisioner.sources.couch.cluster import Cluster
 from kazoo_provisioner.sources.couch.errors import CouchError
 from kazoo_provisioner.sources.couch.known import Known
 from kazoo_provisioner.sources.couch.read import Reader
+from kazoo_provisioner.sources.couch.server import Server
 from kazoo_provisioner.sources.couch.source import tls_of
 
 SAMPLE = 200

@@ -6,64 +6,39 @@ that cannot tell a dead feed from a quiet one, goes through sessions of our own.
 
 import asyncio
 import base64
-import contextlib
-import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from aiocouch import CouchDB
 from aiocouch.database import Database as CouchDatabase
-from msgspec import Struct
-from msgspec.structs import replace
 from yarl import URL
 
 from kazoo_provisioner.settings import CouchSettings
+from kazoo_provisioner.sources.couch.answers import checked, read_all, refuse, sequence
 from kazoo_provisioner.sources.couch.database import Mark, mark_of
 from kazoo_provisioner.sources.couch.errors import (
     CouchError,
     GarbageError,
     RefusedError,
     UnreachableError,
+    single,
     translated,
 )
+from kazoo_provisioner.sources.couch.server import Server, look
 
 T = TypeVar("T")
 BATCH = 100
 """Most databases that ``_dbs_info`` takes at once."""
-OLD = "it is older than CouchDB 2"
 CONNECT = 10.0
 """Seconds for a connection to be made, and for a server to say who it is."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _BUFFER = 256 * 1024
-
-
-class Server(Struct, frozen=True):
-    """What a server can do."""
-
-    url: str
-    version: str
-    uuid: str
-    bigcouch: bool
-    updates: str | None
-    """What is missing for ``_db_updates``; None: nothing."""
-    dbs_info: bool
-    lists: bool
-    """Whether we may list the databases."""
-
-    @property
-    def old(self) -> bool:
-        """Whether it never has ``_db_updates``."""
-        return self.bigcouch or self.version.startswith(("0", "1."))
-
-    @property
-    def started(self) -> bool:
-        """Whether a database's start time is that of its creation."""
-        return not self.bigcouch and int(self.version.partition(".")[0] or 0) >= 3
+_tries: ContextVar[list[int] | None] = ContextVar("_tries", default=None)
 
 
 class Cluster:
@@ -99,6 +74,13 @@ class Cluster:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Add name and password, to what goes to our own nodes: never to where one of them redirects us."""
+        tries = _tries.get()
+        if tries is not None:
+            tries.append(1)
+            if len(tries) > 1:
+                # aiohttp asks again by itself when a connection breaks. Of a feed that would hide what was
+                # lost meanwhile.
+                raise aiohttp.ServerDisconnectedError
         s = self._settings
         ours = request.url.origin() in {URL(url).origin() for url in s.urls}
         if ours and s.auth == "basic" and s.user is not None and s.password is not None:
@@ -130,7 +112,10 @@ class Cluster:
                 self.next_node()
             try:
                 async with asyncio.timeout(3 * CONNECT):
-                    self.server = await self._look()
+                    info = await self._ask(self._nodes[self._at].info)
+                    if self._settings.auth == "session":
+                        await self._login()
+                    self.server = await look(self, info)
                 return self.server
             except TimeoutError:
                 problem = UnreachableError("no answer in time")
@@ -157,29 +142,11 @@ class Cluster:
         """
         try:
             async with asyncio.timeout(CONNECT):
-                await self._readable()
+                await self.readable()
         except TimeoutError:
             raise UnreachableError("no answer in time") from None
 
-    async def _look(self) -> Server:
-        info = await self._ask(self._nodes[self._at].info)
-        if not isinstance(info, dict) or "couchdb" not in info:
-            raise CouchError("is no CouchDB")
-        if self._settings.auth == "session":
-            await self._login()
-        version = str(info.get("version", ""))
-        if not version.replace(".", "").isalnum() or not version[:1].isdecimal() or len(version) > 40:
-            version = "0"
-        bigcouch = "bigcouch" in info
-        await self._readable()
-        uuid = str(info.get("uuid", ""))[:64]
-        server = Server(self.url, version, uuid, bigcouch, OLD, dbs_info=False, lists=await self._may_list())
-        if server.old:
-            return server
-        updates, dbs_info = await self._updates_missing(), await self._has_dbs_info()
-        return replace(server, updates=updates, dbs_info=dbs_info)
-
-    async def _readable(self) -> None:
+    async def readable(self) -> None:
         """Ask for `accounts`: whoever may not read that may read nothing. That it is broken is another matter."""
         try:
             await self.info("accounts")
@@ -189,43 +156,12 @@ class Cluster:
         except GarbageError:
             return
 
-    async def _updates_missing(self) -> str | None:
-        """Return what is missing for ``_db_updates``."""
-        try:
-            await self.updates_seq()
-        except RefusedError as error:
-            return self.updates_problem(error)
-        return None
-
-    @staticmethod
-    def updates_problem(error: RefusedError) -> str:
-        """Return what a refusal of ``_db_updates`` means."""
-        known = {401: "the user is no server admin", 403: "the user is no server admin"}
-        if error.missing:
-            return "there is no database _global_changes"
-        return known.get(error.status, str(error))
-
-    async def _has_dbs_info(self) -> bool:
-        try:
-            await self._dbs_info(["accounts"])
-        except (RefusedError, GarbageError):
-            return False
-        return True
-
-    async def _may_list(self) -> bool:
-        try:
-            await self._ask(lambda: self._nodes[self._at].keys(limit=1))
-        except RefusedError as error:
-            if error.status in (401, 403):
-                return False
-            raise
-        return True
-
     async def _login(self) -> None:
         """Get a cookie for everything that follows."""
         s = self._settings
         if s.user is None or s.password is None:
             return
+        _tries.set(None)
         body = {"name": s.user, "password": s.password.reveal()}
         with translated():
             async with self._session.post(
@@ -236,11 +172,11 @@ class Cluster:
 
     # Questions with short answers.
 
-    async def names(self) -> list[str]:
+    async def names(self, **limit: int) -> list[str]:
         """Return the names of all databases that may be an account's, and more where the server is old."""
         bounds = {"startkey": '"account"', "endkey": '"account0"'}
-        found = await self._ask(lambda: self._nodes[self._at].keys(**bounds))
-        return _checked(found, list[str])
+        found = await self._ask(lambda: self._nodes[self._at].keys(**bounds, **limit))
+        return checked(found, list[str])
 
     async def infos(self, names: list[str]) -> dict[str, Mark | CouchError | None]:
         """Return the mark of each database, at most `BATCH`; None for one that is not there, or what went wrong.
@@ -250,8 +186,10 @@ class Cluster:
         """
         if self.server and self.server.dbs_info:
             try:
-                return await self._dbs_info(names)
-            except (RefusedError, GarbageError):
+                return await self.dbs_info(names)
+            except UnreachableError:
+                await self.alive()  # one of them may hang: ask for each
+            except CouchError:
                 pass  # one of them may be the reason: ask for each
         limit = asyncio.Semaphore(self._settings.readers)
 
@@ -259,10 +197,16 @@ class Cluster:
             async with limit:
                 try:
                     return await self.info(name)
+                except UnreachableError as error:
+                    await self.alive()
+                    return error
                 except CouchError as error:
                     return error
 
-        return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+        with single():
+            async with asyncio.TaskGroup() as group:
+                tasks = {name: group.create_task(one(name)) for name in names}
+        return {name: task.result() for name, task in tasks.items()}
 
     async def info(self, name: str) -> Mark | None:
         """Return the mark of a database; None where it is not there."""
@@ -274,9 +218,14 @@ class Cluster:
             raise
         return self._mark(info)
 
-    async def _dbs_info(self, names: list[str]) -> dict[str, Mark | CouchError | None]:
+    async def dbs_info(self, names: list[str]) -> dict[str, Mark | CouchError | None]:
+        """Return the marks of databases by a single request.
+
+        Raises:
+            CouchError: none of them can be had that way.
+        """
         found: dict[str, Mark | CouchError | None] = {}
-        for entry in _checked(await self._json("/_dbs_info", {"keys": names}), list[dict[str, Any]]):
+        for entry in checked(await self._json("/_dbs_info", {"keys": names}), list[dict[str, Any]]):
             name = str(entry.get("key"))
             if "info" in entry:
                 found[name] = self._mark(entry["info"])
@@ -297,15 +246,15 @@ class Cluster:
         async with self.stream(
             "/_db_updates", {"since": "now", "feed": "normal", "timeout": "1000"}
         ) as content:
-            data = await _all(content)
-        return sequence(_checked(data, dict[str, Any]).get("last_seq"))
+            data = await read_all(content)
+        return sequence(checked(data, dict[str, Any]).get("last_seq"))
 
     async def _json(self, path: str, body: Any) -> Any:
         async def post() -> Any:
             with translated():
                 async with self._session.post(self._url(path), json=body, allow_redirects=False) as response:
-                    await _refuse(response)
-                    return await _all(response.content)
+                    await refuse(response)
+                    return await read_all(response.content)
 
         return await self._authorised(post)
 
@@ -325,16 +274,20 @@ class Cluster:
         url = URL(f"{self._url(path)}?{urlencode(params)}", encoded=True)
 
         async def open_() -> aiohttp.ClientResponse:
+            _tries.set([])
             with translated():
                 response = await self._session.get(url, timeout=limits, allow_redirects=False)
                 try:
-                    await _refuse(response)
+                    await refuse(response)
                 except BaseException:
                     response.close()
                     raise
                 return response
 
-        response = await self._authorised(open_)
+        try:
+            response = await self._authorised(open_)
+        finally:
+            _tries.set(None)
         try:
             yield response.content
         finally:
@@ -363,54 +316,3 @@ class Cluster:
                 raise
         await self._login()
         return await call()
-
-
-def path_of(db: str, rest: str = "") -> str:
-    """Return the path of a database."""
-    return f"/{quote(db, safe='')}{rest}"
-
-
-def sequence(value: Any) -> str:
-    """Return a sequence as a parameter: text as it is, else JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _checked(value: Any, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        raise GarbageError("an answer of another shape than CouchDB's") from None
-
-
-async def chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield what comes, as it comes.
-
-    Raises:
-        UnreachableError: nothing came for too long, or the connection ended in the middle.
-    """
-    while True:
-        with translated():
-            chunk = await content.readany()
-        if not chunk:
-            return
-        yield chunk
-
-
-async def _all(content: aiohttp.StreamReader) -> Any:
-    with translated():
-        data = await content.read()
-    try:
-        return msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        raise GarbageError("an answer that is no JSON") from None
-
-
-async def _refuse(response: aiohttp.ClientResponse) -> None:
-    """Raise what a response that is an error says."""
-    if response.status == 200:
-        return
-    code = ""
-    with contextlib.suppress(ValueError, RecursionError):
-        said = msgspec.json.decode(await response.content.read(4096))
-        code = str(said.get("error", "")) if isinstance(said, dict) else ""
-    raise RefusedError(response.status, code)

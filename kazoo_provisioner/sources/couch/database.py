@@ -112,6 +112,8 @@ class Database:
         self.failures = 0
         self.problem: str | None = None
         self.feed: asyncio.Task[None] | None = None
+        self.feedless = 0.0
+        """Until then no feed is opened: the last one did not hold; loop time."""
         self.moved = 0.0
         """When the last row came; loop time."""
         self.lock = asyncio.Lock()
@@ -123,7 +125,8 @@ class Database:
             known = msgspec.json.decode(identity, type=Identity)
         except ValueError:
             return  # another version wrote it: read everything
-        self.since, self.mark, self.read, self.whole = seq, known.mark, known.read, known.whole
+        self.reach(seq)
+        self.mark, self.read, self.whole = known.mark, known.read, known.whole
         if stale:
             self.whole = "version"
 
@@ -163,16 +166,18 @@ class Database:
         return self.rows, self.at
 
     def judge(self, newer: Mark, asked: tuple[int, int]) -> bool:
-        """Take a newer mark; return whether the database must be visited."""
+        """Take a newer mark, and note in `whole` what speaks for reading everything.
+
+        Return whether there may be something to read.
+        """
         rows, at = asked
         self.info = (newer, rows)
-        if self.since is None or self.whole is not None or self.mark is None:
+        if self.since is None or self.mark is None:
             return True
-        self.whole = self.mark.suspicion(newer)
-        if newer.number < at:
-            self.whole = self.whole or "rewound"
-        if self.whole is not None:
-            return True
+        if self.whole is None:
+            self.whole = self.mark.suspicion(newer)
+        if self.whole is None and newer.number < at:
+            self.whole = "rewound"
         if self.mark.update_seq == newer.update_seq:
             self.accept(newer, rows, covered=True)
             return False

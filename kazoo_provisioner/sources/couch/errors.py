@@ -32,13 +32,27 @@ class RefusedError(CouchError):
 
 
 @contextmanager
+def single() -> Iterator[None]:
+    """Around a task group: when a request in it failed, raise that; what else is wrong stays a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if group.split(CouchError)[1] is not None:
+            raise
+        found: BaseException = group
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        raise found from None
+
+
+@contextmanager
 def translated() -> Iterator[None]:
     """Turn aiohttp's and aiocouch's errors into ours: theirs quote addresses, and bodies."""
     try:
         yield
     except CouchError:
         raise
-    except (aiohttp.ClientError, OSError, KeyError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, KeyError, ValueError, RecursionError) as error:
         # aiocouch turns an answer that is an error into a PermissionError, a KeyError or a ValueError.
         raise _ours(
             error.__cause__ if isinstance(error.__cause__, aiohttp.ClientResponseError) else error

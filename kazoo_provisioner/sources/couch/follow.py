@@ -14,21 +14,21 @@ import structlog
 from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, is_followed
 from kazoo_provisioner.settings import CouchSettings
 from kazoo_provisioner.sources.base import CaughtUp, Change, Position
-from kazoo_provisioner.sources.couch.cluster import BATCH, Cluster, Server, chunks
+from kazoo_provisioner.sources.couch.cluster import BATCH, Cluster
 from kazoo_provisioner.sources.couch.database import BACKGROUND, Database
-from kazoo_provisioner.sources.couch.errors import CouchError, RefusedError, UnreachableError
+from kazoo_provisioner.sources.couch.errors import CouchError, RefusedError, UnreachableError, single
+from kazoo_provisioner.sources.couch.feeds import Feeds
 from kazoo_provisioner.sources.couch.known import Known
 from kazoo_provisioner.sources.couch.read import Reader
-from kazoo_provisioner.sources.couch.rows import Lines, update
+from kazoo_provisioner.sources.couch.server import Server
+from kazoo_provisioner.sources.couch.updates import Updates
 from kazoo_provisioner.sources.couch.visits import Visits
 
 log = structlog.get_logger()
 
 EMPTY = "holds no account database; the phones keep what they have"
-QUIET = 5.0
+QUIET = 2.0
 """Seconds without a row after which we do not rely on a feed alone when an event says that its database moved."""
-SETTLED = 60.0
-"""Seconds without a row after which a feed makes room for another database's."""
 TRIES = 3
 """Failures of a database after which the first pass does not wait for it any more."""
 LONGEST_PAUSE = 300.0
@@ -47,13 +47,12 @@ class Following:
         self._known = known
         self._settings = settings
         self.visits = Visits()
-        self._group: asyncio.TaskGroup
         self._hurry = asyncio.Event()
         """A sweep without pauses is due: something may have been missed."""
         self.swept = False
         """Whether every database was asked for since we connected."""
-        self.updates = False
-        """Whether ``_db_updates`` is open."""
+        self._feeds = Feeds(reader, known, self.visits, settings)
+        self._updates = Updates(cluster, known, settings, self._moved, self._hurry)
         self._connected: Callable[[], None] = lambda: None
 
     async def run(self, connected: Callable[[], None]) -> NoReturn:
@@ -66,54 +65,52 @@ class Following:
         known.discovered = self.visits.want
         self._connected = connected
         try:
-            async with asyncio.TaskGroup() as self._group:
-                for number in range(self._settings.readers):
-                    self._group.create_task(self._work(), name=f"couch reader {number}")
-                self._group.create_task(self._audit(), name="couch audits")
-                self._group.create_task(self._sweep_forever(), name="couch sweep")
-                self._group.create_task(self._tidy(), name="couch feeds")
-                if self._server.old:
-                    log.warning("source_updates_missing", url=self._server.url, problem=self._server.updates)
-                    self._hurry.set()
-                else:
-                    self._group.create_task(self._follow_updates(), name="couch updates")
-        except BaseExceptionGroup as group:
-            if group.split(CouchError)[1] is not None:
-                raise
-            raise _first(group) from None
+            with single():
+                await self._run()
         finally:
             self.visits.close()
             for db in known.databases.values():
                 db.feed = None
         raise AssertionError("its tasks never end")
 
+    @property
+    def updates(self) -> bool:
+        """Whether ``_db_updates`` is open."""
+        return self._updates.open
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._settings.readers):
+                group.create_task(self._work(background=False), name=f"couch reader {number}")
+            group.create_task(self._work(background=True), name="couch audits")
+            group.create_task(self._sweep_forever(), name="couch sweep")
+            group.create_task(self._feeds.run(group), name="couch feeds")
+            if self._server.old:
+                log.warning("source_updates_missing", url=self._server.url, problem=self._server.updates)
+                self._hurry.set()
+            else:
+                group.create_task(self._updates.run(), name="couch updates")
+
     # Visits.
 
-    async def _work(self) -> None:
+    async def _work(self, *, background: bool) -> None:
+        """Visit databases; in the background paced, to read them as a whole because it is time to."""
         while True:
-            name = await self.visits.next()
+            name = await self.visits.next(background=background)
             try:
-                await self._visit(name)
+                await self._visit(name, background=background)
             finally:
                 self.visits.done(name)
+            if background:
+                await asyncio.sleep(1 / self._settings.audit_rate)
 
-    async def _audit(self) -> None:
-        """Read databases as a whole because it is time to, one after another and paced."""
-        while True:
-            name = await self.visits.next(background=True)
-            try:
-                await self._visit(name)
-            finally:
-                self.visits.done(name)
-            await asyncio.sleep(1 / self._settings.audit_rate)
-
-    async def _visit(self, name: str) -> None:
+    async def _visit(self, name: str, *, background: bool) -> None:
         """Look at a database: read what is new, or all of it."""
         db = self._known.get(name)
-        had_feed = await self._end_feed(db)
+        had_feed = await self._feeds.end(db)
         try:
             async with db.lock:
-                there = await self._read(db)
+                there = await self._read(db, background=background)
         except CouchError as error:
             await self._failed(db, error)
             return
@@ -123,17 +120,11 @@ class Following:
         await self._seen(name)
         if db.absent:
             self.visits.later(name, self._settings.confirm + 0.1)
-        now = asyncio.get_running_loop().time()
-        if (
-            there
-            and db.moved
-            and (had_feed or db.moved >= now - SETTLED)
-            and now - db.moved < self._settings.feed_idle
-        ):
-            self._open_feed(db, now)
+        if there:
+            self._feeds.open(db, had=had_feed)
 
-    async def _read(self, db: Database) -> bool:
-        """Read a database; return whether it is there.
+    async def _read(self, db: Database, *, background: bool) -> bool:
+        """Read a database; return whether it is there. What may wait is read as a whole in the background.
 
         Raises:
             CouchError: it could not be read to the end.
@@ -141,7 +132,7 @@ class Following:
         if db.since is None and db.whole is None:
             db.whole = "new"
         try:
-            if db.whole is None:
+            if db.since is not None and (db.whole is None or (db.whole in BACKGROUND and not background)):
                 await self._read_news(db)
                 if db.whole in BACKGROUND:
                     self.visits.want(db.name, background=True)
@@ -159,9 +150,9 @@ class Following:
         info = db.info
         rows = await self._reader.news(db)
         if info is not None:
-            if db.is_silent(info[0]):
+            if db.whole is None and db.is_silent(info[0]):
                 db.whole = "silent"
-            elif db.whole is None:
+            elif db.whole is None or db.whole in BACKGROUND:
                 db.accept(*info, covered=True)
             if db.info is info:
                 db.info = None
@@ -193,7 +184,7 @@ class Following:
         """Delete the documents of a database that is not there, when it was not there before either."""
         await self._known.inbox.settled()
         held = set(self._known.memory.held(db.name))
-        if held and db.name != ACCOUNTS_DB:
+        if held:
             await self._somebody_else(db.name)
         gone = db.miss(held, asyncio.get_running_loop().time(), self._settings.confirm)
         await self._delete(db, gone)
@@ -241,88 +232,7 @@ class Following:
             await self._seen(db.name)
         self.visits.later(db.name, pause)
 
-    # Feeds.
-
-    def _open_feed(self, db: Database, now: float) -> None:
-        feeds = [other for other in self._known.databases.values() if other.feed is not None]
-        if len(feeds) >= self._settings.feeds:
-            oldest = min(feeds, key=lambda other: other.moved, default=None)
-            if oldest is None or oldest.feed is None or now - oldest.moved < SETTLED:
-                return
-            oldest.feed.cancel()
-        db.feed = self._group.create_task(self._feed(db), name=f"feed of {db.name}")
-
-    async def _feed(self, db: Database) -> None:
-        me = asyncio.current_task()
-        try:
-            async with db.lock:
-                await self._reader.follow(db)
-        except CouchError:
-            pass  # the visit finds out what it was
-        finally:
-            # However it ended, a change may have come that nobody has read.
-            if db.feed is me:
-                db.feed = None
-                self.visits.want(db.name)
-
-    async def _end_feed(self, db: Database) -> bool:
-        """Close a database's feed; return whether there was one."""
-        feed, db.feed = db.feed, None
-        if feed is None:
-            return False
-        feed.cancel()
-        await asyncio.gather(feed, return_exceptions=True)
-        return True
-
-    async def _tidy(self) -> None:
-        """Close the feeds on which nothing comes any more."""
-        while True:
-            await asyncio.sleep(min(10.0, self._settings.feed_idle / 4))
-            now = asyncio.get_running_loop().time()
-            for db in self._known.databases.values():
-                if db.feed is not None and now - db.moved > self._settings.feed_idle:
-                    db.feed.cancel()
-
     # What moved.
-
-    async def _follow_updates(self) -> None:
-        failures = 0
-        while True:
-            opened = asyncio.get_running_loop().time()
-            try:
-                since = await self._cluster.updates_seq()
-                # What moves from here on is told by the feed; what moved before, the sweep finds.
-                self._hurry.set()
-                if failures:
-                    log.info("source_updates_open", url=self._server.url)
-                await self._read_updates(since)
-                problem = "it was ended"
-            except RefusedError as error:
-                problem = self._cluster.updates_problem(error)
-            except CouchError as error:
-                problem = str(error)
-            self.updates = False
-            await self._cluster.alive()
-            if asyncio.get_running_loop().time() - opened > SETTLED:
-                failures = 0
-            failures += 1
-            if failures == 1:
-                log.warning("source_updates_missing", url=self._server.url, problem=problem)
-                self._hurry.set()
-            await asyncio.sleep(min(60.0, 0.5 * 2.0**failures) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-
-    async def _read_updates(self, since: str) -> None:
-        heartbeat = self._settings.heartbeat * random.uniform(0.9, 1.0)  # noqa: S311 - not all nodes at once
-        params = {"feed": "continuous", "since": since, "heartbeat": str(int(heartbeat * 1000))}
-        lines = Lines(64 * 1024)
-        self.updates = True
-        async with self._cluster.stream("/_db_updates", params, 2 * heartbeat + 5) as content:
-            async for chunk in chunks(content):
-                self._known.heard()
-                for line, _ in lines.feed(chunk):
-                    event = update(line)
-                    if event is not None and is_followed(event.db_name):
-                        self._moved(event.db_name, event.type)
 
     def _moved(self, name: str, kind: str) -> None:
         db = self._known.get(name)
@@ -366,8 +276,6 @@ class Following:
             for name in known.databases.keys() - there - {ACCOUNTS_DB}:
                 self.visits.want(name)
             names |= there
-        elif not any(account_of_db(name) for name in names):
-            raise CouchError(EMPTY)
         for name in names:
             known.get(name)
         if not known.told:
@@ -384,10 +292,15 @@ class Following:
             if hurried:
                 continue
             pause = max(period * len(batch) / len(names), len(batch) / rate)
-            try:
-                await asyncio.wait_for(self._hurry.wait(), pause)
-            except TimeoutError:
-                continue
+            if await self._hurried_within(pause):
+                return False
+        return bool(names) or not await self._hurried_within(period)
+
+    async def _hurried_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
             return False
         return True
 
@@ -402,13 +315,16 @@ class Following:
                 continue
             if isinstance(mark, CouchError):
                 await self._failed(db, mark)
-            elif mark is None or db.judge(mark, asked[name]):
-                self.visits.want(name, background=db.whole in BACKGROUND and mark is not None)
+                continue
+            moved = mark is None or db.judge(mark, asked[name])
+            if not moved and db.whole is None and known.is_due(db, self._settings.audit):
+                db.whole = "daily"
+            if moved or (db.whole is not None and db.whole not in BACKGROUND):
+                self.visits.want(name)
             else:
                 await self._seen(name)
-                if known.is_due(db, self._settings.audit):
-                    db.whole = "daily"
-                    self.visits.want(name, background=True)
+            if db.whole in BACKGROUND:
+                self.visits.want(name, background=True)
 
     async def _seen(self, name: str) -> None:
         self._known.unseen.discard(name)
@@ -419,10 +335,3 @@ class Following:
         if self.swept and not self._known.unseen and not self._known.told:
             self._known.told = True
             await self._known.inbox.put(CaughtUp())
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

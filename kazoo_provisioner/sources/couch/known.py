@@ -8,8 +8,8 @@ import msgspec
 
 from kazoo_provisioner.model.ids import ACCOUNTS_DB, db_of_account, is_followed, parse_account_id
 from kazoo_provisioner.sources.base import Inbox, Memory, Position
-from kazoo_provisioner.sources.couch.cluster import Server
 from kazoo_provisioner.sources.couch.database import Database
+from kazoo_provisioner.sources.couch.server import Server
 
 _SERVERS = "/servers"
 """Where what we know of the servers is kept, among the positions of databases: no database has such a name."""
@@ -98,6 +98,11 @@ class Known:
             for db in self.databases.values():
                 db.whole = db.whole or "server"
         if (known.url, server.uuid in known.uuids) != (server.url, True):
+            for db in self.databases.values():
+                if (
+                    db.since is not None
+                ):  # what is to be done outlives us before the reason for it is forgotten
+                    await self.inbox.put(Position(db.name, db.since, db.identity()))
             # Nodes of one cluster may have uuids of their own.
             uuids = [*[uuid for uuid in known.uuids if uuid != server.uuid], server.uuid][-32:]
             self._servers = _Servers(server.url, uuids)

@@ -10,7 +10,8 @@ import structlog
 from kazoo_provisioner.model.ids import ACCOUNTS_DB
 from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.base import Change, Position, changed
-from kazoo_provisioner.sources.couch.cluster import Cluster, chunks, path_of
+from kazoo_provisioner.sources.couch.answers import chunks, path_of
+from kazoo_provisioner.sources.couch.cluster import Cluster
 from kazoo_provisioner.sources.couch.database import Database, Mark
 from kazoo_provisioner.sources.couch.errors import UnreachableError
 from kazoo_provisioner.sources.couch.known import Known

@@ -59,6 +59,7 @@ class Lines:
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
+        self._kept = min(PREFIX, longest)
         self._parts: list[bytes] = []
         self._size = 0
         self.heartbeats = 0
@@ -87,8 +88,8 @@ class Lines:
         self._size += len(part)
         if self._size <= self._longest:
             self._parts.append(part)
-        elif len(self._parts) != 1 or len(self._parts[0]) != PREFIX:
-            self._parts = [b"".join((*self._parts, part))[:PREFIX]]
+        elif len(self._parts) != 1 or len(self._parts[0]) != self._kept:
+            self._parts = [b"".join((*self._parts, part))[: self._kept]]
 
 
 def row(line: bytes, size: int) -> Row | None:
@@ -131,12 +132,16 @@ _REV = re.compile(rb'"rev"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 def _without_document(line: bytes, size: int, problem: str) -> Row:
     """Read what comes before the document in a row."""
-    head, doc, _ = line.partition(b'"doc"')
+    doc = re.search(rb'"doc"\s*:', line)
+    head = line[: doc.start()] if doc else line
     seq, name, rev = _SEQ.search(head), _ID.search(head), _REV.search(head)
     if not (doc and seq and name and rev):
         raise GarbageError("a line that is no row of _changes")
     revisions = [Revision(_text(rev[1]))]
-    return Row(id=_text(name[1]), seq=Raw(seq[1]), changes=revisions, size=size, problem=problem)
+    deleted = re.search(rb'"deleted"\s*:\s*true', head) is not None
+    return Row(
+        id=_text(name[1]), seq=Raw(seq[1]), changes=revisions, deleted=deleted, size=size, problem=problem
+    )
 
 
 def _text(quoted: bytes) -> str:

@@ -11,11 +11,12 @@ import structlog
 
 from kazoo_provisioner.settings import SettingsError, SourceSettings
 from kazoo_provisioner.sources.base import Inbox, Memory
-from kazoo_provisioner.sources.couch.cluster import Cluster, Server
+from kazoo_provisioner.sources.couch.cluster import Cluster
 from kazoo_provisioner.sources.couch.errors import CouchError
 from kazoo_provisioner.sources.couch.follow import Following
 from kazoo_provisioner.sources.couch.known import Known
 from kazoo_provisioner.sources.couch.read import Reader
+from kazoo_provisioner.sources.couch.server import Server
 
 log = structlog.get_logger()
 

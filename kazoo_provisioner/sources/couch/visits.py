@@ -27,8 +27,14 @@ class Visits:
 
     def later(self, name: str, seconds: float) -> None:
         """Ask for a visit after a while, unless somebody asks for one before."""
-        if name not in self._waiting and name not in self._timers:
-            self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._due, name)
+        if name in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        if name in self._timers:
+            if self._timers[name].when() <= loop.time() + seconds:
+                return
+            self._timers[name].cancel()
+        self._timers[name] = loop.call_later(seconds, self._due, name)
 
     def _due(self, name: str) -> None:
         self._timers.pop(name, None)

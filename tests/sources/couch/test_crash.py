@@ -9,8 +9,6 @@ from tests.sources.couch.script import Request, Wire
 from tests.sources.couch.world import World, name
 from tests.support import kazoo
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 
 def happen(w: World, snapshot: object) -> None:
     """All that can happen to databases, while we are away."""

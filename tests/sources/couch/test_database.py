@@ -63,10 +63,12 @@ def test_judge_what_was_never_read(missing: str) -> None:
     assert db.judge(mark(), db.asked())
 
 
-def test_judge_what_must_be_read_as_a_whole() -> None:
+def test_judge_keeps_what_must_be_read_as_a_whole() -> None:
+    """That is one thing; whether there is news is another."""
     db = database()
     db.whole = "daily"
-    assert db.judge(mark(), db.asked())
+    assert not db.judge(mark(), db.asked())
+    assert db.judge(mark(number=6, seq="6-x"), db.asked())
     assert db.whole == "daily"
 
 

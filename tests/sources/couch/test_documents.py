@@ -11,8 +11,6 @@ from tests.sources.couch.model import Couch
 from tests.sources.couch.world import World, name
 from tests.support import kazoo
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 LONGEST = 200_000
 ODD = {
     "too large": json.dumps(kazoo.device("odd", kazoo.mac(99), notes="x" * 1_000_000)).encode(),

@@ -8,8 +8,6 @@ import pytest
 from tests.sources.couch.script import Request, Wire
 from tests.sources.couch.world import World, name
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 PLENTY = 700
 """Requests in ten minutes of a fault that lasts: more than one a second is a busy loop."""
 

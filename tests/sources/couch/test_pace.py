@@ -7,8 +7,6 @@ import pytest
 from tests.sources.couch.model import Couch
 from tests.sources.couch.world import World, name
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 
 async def test_at_rest() -> None:
     """An hour with 300 databases: 12 sweeps of 4 batches, one list, feeds that stay open."""

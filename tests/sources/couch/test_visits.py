@@ -6,8 +6,6 @@ import pytest
 
 from kazoo_provisioner.sources.couch.visits import Visits
 
-pytestmark = pytest.mark.looptime(start=1000)
-
 
 async def take(visits: Visits, *, background: bool = False) -> str | None:
     try:
