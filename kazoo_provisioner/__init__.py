@@ -4,6 +4,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
 (import-linter checks it, tests/test_house.py compares this page with the folders).
 
     cli             serve | check | render | explain | models
+    workshop        what `render` and `explain` look at
     app             composition root: supervisor, reader, writer; the only file that knows everyone
 
     sync            writer side: changes in, releases out

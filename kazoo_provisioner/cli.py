@@ -23,6 +23,7 @@ from kazoo_provisioner.settings import Settings
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.store.schema import StoreError, translated
 from kazoo_provisioner.web.phones import parse_path
+from kazoo_provisioner.workshop import Workshop
 
 EXIT_UNUSABLE = 2
 """Settings, templates or store cannot be used."""
@@ -59,13 +60,13 @@ def _named(error: OSError) -> str:
 
 
 @contextmanager
-def _workshop(config: Path) -> Iterator[app.Workshop]:
+def _workshop(config: Path) -> Iterator[Workshop]:
     """Open what `render` and `explain` look at."""
     with _errors():
         settings = app.read_settings(config)
         logs.configure(settings.log, "command", quiet=True)
         with translated(settings.store.path):
-            workshop = app.Workshop(settings)
+            workshop = Workshop(settings)
             try:
                 yield workshop
             finally:
@@ -253,7 +254,7 @@ def _write(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def _rendered(workshop: app.Workshop, mac: Mac, account: str) -> list[File]:
+def _rendered(workshop: Workshop, mac: Mac, account: str) -> list[File]:
     owner = workshop.store.claims.owner(account, mac)
     if owner is None:
         everyone = [(account_of_db(db) or "", d) for db, d in workshop.store.documents.with_mac(mac)]

@@ -15,8 +15,11 @@ import structlog
 from kazoo_provisioner.settings import LogSettings
 
 
-def configure(settings: LogSettings, process: str, *, quiet: bool = False) -> None:
-    """Set logging up for this process: JSON lines, or columns on a terminal; `quiet`: errors only, to stderr."""
+def configure(settings: LogSettings, process: str, *, quiet: bool = False, final: bool = False) -> None:
+    """Set logging up for this process: JSON lines, or columns on a terminal.
+
+    `quiet`: errors only, to stderr. `final`: it stays so, which makes a line that is not written cost nothing.
+    """
     stream = sys.stderr if quiet else sys.stdout
     level = "error" if quiet else settings.level
     console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
@@ -36,7 +39,7 @@ def configure(settings: LogSettings, process: str, *, quiet: bool = False) -> No
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=final,
     )
     # Libraries speak through logging; what they say can quote a request. Only that they said it counts.
     logging.basicConfig(handlers=[_Library()], level=logging.WARNING, force=True)

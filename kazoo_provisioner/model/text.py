@@ -74,9 +74,8 @@ def check_clean(struct: msgspec.Struct) -> None:
     Raises:
         UnusableValueError: names the struct and the field.
     """
-    for field in struct.__struct_fields__:
-        value: Any = getattr(struct, field)
-        texts = value if isinstance(value, tuple) else (value,)
+    for field, value in zip(struct.__struct_fields__, msgspec.structs.astuple(struct), strict=True):
+        texts: Any = value if isinstance(value, tuple) else (value,)
         for text in texts:
-            if isinstance(text, str) and not is_clean(text):
+            if type(text) is str and not is_clean(text):
                 raise UnusableValueError(f"{type(struct).__name__}.{field} holds a control character")

@@ -5,6 +5,7 @@ anything else (hotdesk.users, call forwarding, …) is no change to us. Sources:
 JSON schemas, branches 3.18, 4.x and master.
 """
 
+import functools
 import hashlib
 import re
 from typing import Any, Literal
@@ -69,11 +70,17 @@ def ingest_version() -> str:
 
 def get(doc: Any, path: str) -> Any:
     """Return the value at a dotted path, or None where something on the way is missing or no object."""
-    for part in path.split("."):
+    for part in _parts(path):
         if not isinstance(doc, dict):
             return None
         doc = doc.get(part)
     return doc
+
+
+@functools.cache
+def _parts(path: str) -> tuple[str, ...]:
+    """Split a path; there are as many as this program names."""
+    return tuple(path.split("."))
 
 
 def text(doc: Any, path: str) -> str:
@@ -146,12 +153,12 @@ def trim(db: str, doc_id: str, doc: Doc) -> tuple[str, Doc] | None:
     for path in _KEEP[kind]:
         value = get(doc, path)
         if value is not None:
-            _check_depth(value)
-            *parents, last = path.split(".")
-            at = kept
-            for parent in parents:
+            if isinstance(value, dict | list):
+                _check_depth(value)
+            parts, at = _parts(path), kept
+            for parent in parts[:-1]:
                 at = at.setdefault(parent, {})
-            at[last] = value
+            at[parts[-1]] = value
     if kind == "callflow" and feature_of(kept):
         kind = "feature"
     return kind, kept

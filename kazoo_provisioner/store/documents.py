@@ -35,8 +35,11 @@ class Documents:
         ).fetchone()
         return Stored(*row) if row else None
 
-    def put(self, db: str, doc_id: str, stored: Stored, targets: Iterable[str]) -> None:
-        """Write a document and what it refers to. Without a guard the latest is the accepted one."""
+    def put(self, db: str, doc_id: str, stored: Stored, targets: Iterable[str], *, new: bool = False) -> None:
+        """Write a document and what it refers to. Without a guard the latest is the accepted one.
+
+        `new`: there is no row of it yet.
+        """
         self._db.execute(
             "INSERT INTO document(db, id, kind, mac, latest_rev, latest, accepted_rev, deleted, ingest_version)"
             " VALUES(?1,?2,?3,?4,?5,?6,?5,?7,?8)"
@@ -53,10 +56,10 @@ class Documents:
                 stored.version,
             ),
         )
-        self._db.execute("DELETE FROM document_ref WHERE db=? AND id=?", (db, doc_id))
-        self._db.executemany(
-            "INSERT INTO document_ref(target, db, id) VALUES(?,?,?)", [(t, db, doc_id) for t in targets]
-        )
+        if not new:
+            self._db.execute("DELETE FROM document_ref WHERE db=? AND id=?", (db, doc_id))
+        for target in targets:
+            self._db.execute("INSERT INTO document_ref(target, db, id) VALUES(?,?,?)", (target, db, doc_id))
 
     def touch(self, db: str, doc_id: str, rev: str, version: str) -> None:
         """Note a new revision, or ingest version, that changed nothing we keep."""

@@ -92,7 +92,8 @@ class Releases:
             self._release(subject, files, manifest, inputs_hash, causes, now)
         crash_point("reconcile.released")
         moved = self._serve(subject, files, scopes, model)
-        self._forget(subject, self._history)
+        if last is not None:
+            self._forget(subject, self._history)
         crash_point("reconcile.served")
         return moved or not same
 
@@ -121,9 +122,8 @@ class Releases:
             "INSERT INTO release_file(release, name, ctype, sensitive, blob) VALUES(?,?,?,?,?)",
             [(release, f.name, f.ctype, f.sensitive, b) for f, b in zip(files, blobs, strict=True)],
         )
-        self._db.executemany(
-            "INSERT INTO release_cause(release, cause) VALUES(?,?)", [(release, cause) for cause in causes]
-        )
+        for cause in causes:
+            self._db.execute("INSERT INTO release_cause(release, cause) VALUES(?,?)", (release, cause))
 
     def _serve(self, subject: str, files: Sequence[Made], scopes: Sequence[str], model: str) -> bool:
         wanted = {}
@@ -139,9 +139,9 @@ class Releases:
                 (subject,),
             )
         }
-        self._db.executemany(
-            "DELETE FROM served WHERE account=? AND name=?", [key for key in have if key not in wanted]
-        )
+        gone = [key for key in have if key not in wanted]
+        if gone:
+            self._db.executemany("DELETE FROM served WHERE account=? AND name=?", gone)
         self._db.executemany(
             "INSERT OR REPLACE INTO served(account, name, etag, ctype, model, blob, sensitive, subject)"
             " VALUES(?,?,?,?,?,?,?,?)",

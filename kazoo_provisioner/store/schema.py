@@ -101,6 +101,9 @@ def open_writer(folder: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA secure_delete=ON")  # old passwords do not stay in free pages
             connection.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
+            connection.execute(
+                "PRAGMA temp_store=MEMORY"
+            )  # what a savepoint could undo is not written to a file
             connection.execute("PRAGMA cache_size=-16384")  # KiB; the indexes of a large fleet
             _migrate(connection, folder)
     except OSError as error:

@@ -9,6 +9,9 @@ from kazoo_provisioner.store.documents import Documents
 from kazoo_provisioner.store.queue import Queue
 from kazoo_provisioner.store.releases import Claims, Releases
 
+EMPTIED = 20
+"""Transactions of the first pass after which the write-ahead log is emptied."""
+
 
 class Store:
     """All tables, and the transaction that moves them together.
@@ -19,6 +22,8 @@ class Store:
 
     def __init__(self, folder: Path, history: int = 10, *, read_only: bool = False) -> None:
         self.folder = folder
+        self._hurried = False
+        self._written = 0
         self._db = schema.open_reader(folder) if read_only else schema.open_writer(folder)
         self.documents = Documents(self._db)
         self.queue = Queue(self._db)
@@ -62,7 +67,18 @@ class Store:
 
     def hurry(self, *, on: bool) -> None:
         """Write the file seldom, in large pieces: for the first pass, when nobody waits for a single change."""
-        self._db.execute(f"PRAGMA wal_autocheckpoint={8000 if on else 1000}")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={0 if on else 1000}")
+        self._hurried = on
+
+    def keep_small(self) -> None:
+        """Between two transactions: while it hurries, empty the write-ahead log before it grows too long.
+
+        SQLite's own way starts over and over again when others read all the time.
+        """
+        self._written += 1
+        if self._hurried and self._written % EMPTIED == 0:
+            with schema.translated(self.folder):
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def meta(self, key: str) -> str | None:
         """Return a note, or None."""

@@ -1,120 +1,156 @@
 """Rendering ahead of the first pass, in processes beside the writer: the other cores have nothing to do yet.
 
-Only a head start: what they make is kept under the hash of what it was made from, and the writer takes it
-where it has found the same inputs itself. Late, lost or wrong guesses cost nothing but time.
+Only a head start. The writer takes what they made where no document moved since it asked, and where they use
+the same templates, code and settings; else it renders the phone itself. Late or lost work costs but time.
 """
 
 import contextlib
+import fcntl
 import os
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import msgspec
-import structlog
 
-from kazoo_provisioner.render.engine import File
-from kazoo_provisioner.sync.reconcile import Reconciler
+from kazoo_provisioner.sync.reconcile import Reconciler, Rendered
 
-log = structlog.get_logger()
-
-WINDOW = 200
+WINDOW = 400
 """Phones that are rendered ahead, or on their way, at most: what bounds our memory."""
 
+SHARE = 7
+"""With a single process the writer renders one phone in so many itself."""
+_PIPE, _CHUNK = 1024 * 1024, 256 * 1024
 _SIZE = struct.Struct("!I")
 
 
-class Made(msgspec.Struct):
-    """A phone's files, and the hash of what they were made from."""
+class Answer(msgspec.Struct):
+    """A phone that was rendered ahead, and by what."""
 
     subject: str
-    inputs: str
-    files: list[File]
+    basis: str
+    rendered: Rendered
+
+
+class _Helper:
+    """One of the processes. It ends when its input does, however we went."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        # Read when we have time, never by a thread: that would slow every statement of the store's down.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603 - our own program
+        assert self._process.stdin  # noqa: S101 - for the type checker
+        assert self._process.stdout  # noqa: S101 - for the type checker
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        os.set_blocking(self._stdout.fileno(), False)
+        with contextlib.suppress(OSError):  # what a user may have of such is limited
+            fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+        self._data = bytearray()
+
+    def ask(self, subject: str) -> None:
+        self._stdin.write(subject.encode() + b"\n")
+
+    def made(self) -> Iterator[Answer]:
+        """Yield what has arrived."""
+        while chunk := self._stdout.read(_CHUNK):
+            self._data += chunk
+        start = 0
+        while len(self._data) >= start + _SIZE.size:
+            end = start + _SIZE.size + _SIZE.unpack_from(self._data, start)[0]
+            if len(self._data) < end:
+                break
+            yield _decoder.decode(memoryview(self._data)[start + _SIZE.size : end].tobytes())
+            start = end
+        if start:
+            del self._data[:start]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        self._process.kill()
+        self._process.wait()
+        self._stdout.close()
 
 
 class Ahead:
     """The processes, seen from the writer."""
 
     def __init__(self, command: Sequence[str], count: int) -> None:
-        self._asked: set[str] = set()
-        self._ready: dict[str, Made] = {}
-        self._lock = threading.Lock()
+        self._asked: dict[str, int] = {}
+        self._ready: dict[str, Rendered] = {}
+        self.basis = ""
+        """What the writer renders with; nothing is taken before this is set."""
         self._next = 0
-        self._helpers: list[subprocess.Popen[bytes]] = []
+        self._helpers: list[_Helper] = []
         for _ in range(count):
             with contextlib.suppress(OSError):
-                # They end when we close their input, or are gone.
-                helper = subprocess.Popen(  # noqa: S603 - our own program
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 16
-                )
-                self._helpers.append(helper)
-                threading.Thread(target=self._collect, args=(helper,), daemon=True).start()
+                self._helpers.append(_Helper(command))
 
-    def ask(self, subjects: Sequence[str]) -> None:
-        """Have phones rendered that will be due soon."""
+    def ask(self, subjects: Sequence[str], version: int) -> None:
+        """Have phones rendered that will be due soon; `version` is that of the documents now."""
         for subject in subjects:
-            if len(self._asked) >= WINDOW:
+            if len(self._asked) >= WINDOW or not self._helpers:
                 return
-            if subject not in self._asked and subject.startswith("phone/") and self._helpers:
-                helper = self._helpers[self._next % len(self._helpers)]
+            if subject not in self._asked and subject.startswith("phone/") and self._theirs(subject):
+                self._asked[subject] = version
                 self._next += 1
+                helper = self._helpers[self._next % len(self._helpers)]
                 try:
-                    assert helper.stdin  # noqa: S101 - for the type checker
-                    helper.stdin.write(subject.encode() + b"\n")
-                    helper.stdin.flush()
+                    helper.ask(subject)
                 except OSError:
-                    self._helpers.remove(helper)
-                else:
-                    self._asked.add(subject)
+                    self._lose(helper)
 
-    def take(self, subject: str, inputs: str) -> list[File] | None:
-        """Return a phone's files, if they are there and were made from the same."""
-        with self._lock:
-            made = self._ready.pop(subject, None)
-        return made.files if made and made.inputs == inputs else None
+    def _theirs(self, subject: str) -> bool:
+        """Whether it is not left to the writer: one process cannot quite keep up, and late work is lost work."""
+        return len(self._helpers) > 1 or zlib.crc32(subject.encode()) % SHARE != 0
+
+    def take(self, subject: str, version: int) -> Rendered | None:
+        """Return a phone, if it is there and no document moved since it was asked for."""
+        if self._asked.get(subject) != version:
+            return None
+        if subject not in self._ready:
+            self._collect()
+        return self._ready.pop(subject, None)
 
     def drop(self, subject: str) -> None:
         """Forget a phone that was dealt with."""
-        if subject in self._asked:
-            with self._lock:
-                self._asked.discard(subject)
-                self._ready.pop(subject, None)
+        self._asked.pop(subject, None)
+        self._ready.pop(subject, None)
 
-    def _collect(self, helper: subprocess.Popen[bytes]) -> None:
-        decoder = msgspec.msgpack.Decoder(Made)
-        assert helper.stdout  # noqa: S101 - for the type checker
-        with contextlib.suppress(OSError, ValueError):
-            while len(head := helper.stdout.read(_SIZE.size)) == _SIZE.size:
-                made = decoder.decode(helper.stdout.read(_SIZE.unpack(head)[0]))
-                with self._lock:
-                    if made.subject in self._asked:
-                        self._ready[made.subject] = made
+    def _collect(self) -> None:
+        for helper in list(self._helpers):
+            try:
+                for answer in helper.made():
+                    if answer.subject in self._asked and answer.basis == self.basis:
+                        self._ready[answer.subject] = answer.rendered
+            except (OSError, msgspec.MsgspecError):
+                self._lose(helper)
+
+    def _lose(self, helper: _Helper) -> None:
+        self._helpers.remove(helper)
+        helper.close()
 
     def close(self) -> None:
         """End the processes."""
-        for helper in self._helpers:
-            with contextlib.suppress(OSError):
-                if helper.stdin:
-                    helper.stdin.close()
-            helper.terminate()
-            helper.wait()
-            if helper.stdout:
-                helper.stdout.close()
-        self._helpers = []
+        while self._helpers:
+            self._lose(self._helpers[0])
+
+
+_decoder = msgspec.msgpack.Decoder(Answer)
 
 
 def render_ahead(reconciler: Reconciler, wanted: IO[bytes], made: IO[bytes]) -> None:
     """Be one of the processes: read subjects, write files, until the input ends."""
+    basis = reconciler.basis()
     for line in wanted:
         subject = line.decode().strip()
         try:
-            inputs, files = reconciler.ahead(subject)
+            rendered = reconciler.ahead(subject)
         except Exception:  # noqa: BLE001, S112 - the writer finds out what it is, and says so
             continue
-        data = msgspec.msgpack.encode(Made(subject, inputs, files))
+        data = msgspec.msgpack.encode(Answer(subject, basis, rendered))
         made.write(_SIZE.pack(len(data)) + data)
         made.flush()
 

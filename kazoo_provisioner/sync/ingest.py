@@ -90,7 +90,13 @@ class Ingest:
         kind = new[0] if new else (old or ("",))[0]
         targets = wire.targets(*new) if new else set()
         mac = wire.mac_of(*new) if new else None
-        documents.put(change.db, change.id, Stored(kind, change.rev, body, mac, self._version), targets)
+        documents.put(
+            change.db,
+            change.id,
+            Stored(kind, change.rev, body, mac, self._version),
+            targets,
+            new=stored is None,
+        )
         crash_point("ingest.documents")
         if not self.marks:
             return True

@@ -17,7 +17,7 @@ from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.phone import Phone, Phonebook
 from kazoo_provisioner.model.wire import Doc, get
 from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
-from kazoo_provisioner.settings import PhonesSettings
+from kazoo_provisioner.settings import PhonesSettings, fingerprint
 from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
 from kazoo_provisioner.store.releases import Made, PhoneState
 from kazoo_provisioner.store.writer import Store
@@ -31,11 +31,19 @@ BATCH = 10
 """Most subjects in one transaction: readers never wait, but the WAL stays small."""
 
 
+class Rendered(msgspec.Struct):
+    """A phone as it is rendered: the hash of what it was made from, what was left out, its files."""
+
+    inputs: str
+    warnings: tuple[merge.Warning_, ...]
+    files: list[Made]
+
+
 class HeadStart(Protocol):
     """Who may have rendered a phone already."""
 
-    def take(self, subject: str, inputs: str) -> list[File] | None:
-        """Return a phone's files, if they are there and were made from the same inputs."""
+    def take(self, subject: str, version: int) -> Rendered | None:
+        """Return a phone, if it is there and no document moved since it was asked for."""
 
     def drop(self, subject: str) -> None:
         """Forget a phone that was dealt with."""
@@ -52,6 +60,8 @@ class Reconciler:
         self.announce = False
         self._handed: list[str] = []
         self.head_start: HeadStart | None = None
+        self.version = 0
+        """Moves whenever a document did."""
         self._ahead_of = ""
         self._accounts = Accounts(store, phones)
         self._books: dict[str, Phonebook] = {}
@@ -209,9 +219,15 @@ class Reconciler:
     def _render_phone(
         self, due: Due, state: PhoneState, doc: Doc, mac: Mac, model: Model, scopes: list[str], now: int
     ) -> str:
-        merged, warnings = self.merged(state.account, state.device, doc, mac, model)
         family = self.renderer.catalogue.family_of(model)
-        inputs = self._hash(family, merged, model, scopes)
+        ahead = None
+        if self.head_start and scopes == [state.account, ""]:
+            ahead = self.head_start.take(due.subject, self.version)
+        if ahead is not None:
+            inputs, warnings = ahead.inputs, ahead.warnings
+        else:
+            merged, warnings = self.merged(state.account, state.device, doc, mac, model)
+            inputs = self._hash(family, merged, model, scopes)
         before = state
         state = msgspec.structs.replace(
             state, family=family.id, model=model.id, warnings=msgspec.json.encode(warnings).decode()
@@ -220,8 +236,7 @@ class Reconciler:
         self._books_moved(state.account, {before.family, family.id}, before.family != family.id, now)
         if self._store.releases.is_current(due.subject, inputs, scopes):
             return "same"
-        files = self.head_start.take(due.subject, inputs) if self.head_start else None
-        files = files or self.renderer.phone_files(merged, model)
+        files = ahead.files if ahead is not None else _made(self.renderer.phone_files(merged, model))
         crash_point("reconcile.rendered")
         self._tell(state, warnings if state.warnings != before.warnings else (), scopes)
         return self._publish(due, files, scopes, model.id, inputs, now)
@@ -271,8 +286,14 @@ class Reconciler:
         phone, _ = self.merged(account, device, found[1], mac, model)
         return self.renderer.phone_files(phone, model)
 
-    def ahead(self, subject: str) -> tuple[str, list[File]]:
-        """Render a phone's files from what is stored; return them with the hash that `_render_phone` will find.
+    def basis(self) -> str:
+        """Name the templates, code and settings that this renders with."""
+        families = sorted((family.id, family.digest) for family in self.renderer.catalogue.families.values())
+        parts = (families, self._code, hashlib.sha256(fingerprint(self._phones)).hexdigest())
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+    def ahead(self, subject: str) -> Rendered:
+        """Render a phone from what is stored now, as `_render_phone` would if it owns its MAC address.
 
         Raises:
             Exception: whatever the writer will meet too.
@@ -285,9 +306,9 @@ class Reconciler:
         if mac is None:
             raise Cannot("no_mac", "the device has no MAC address")
         model = self._model(doc)
-        merged, _ = self.merged(account, device, doc, mac, model)
+        merged, warnings = self.merged(account, device, doc, mac, model)
         inputs = self._hash(self.renderer.catalogue.family_of(model), merged, model, [account, ""])
-        return inputs, self.renderer.phone_files(merged, model)
+        return Rendered(inputs, warnings, _made(self.renderer.phone_files(merged, model)))
 
     def _books_moved(self, account: str, families: set[str | None], moved: bool, now: int) -> None:  # noqa: FBT001
         """Mark an account's phonebooks of families that came or went there."""
@@ -316,7 +337,7 @@ class Reconciler:
         inputs = self._hash(family, book, None, [account])
         if self._store.releases.is_current(due.subject, inputs, [account]):
             return "same"
-        files = self.renderer.account_files(family, book)
+        files = _made(self.renderer.account_files(family, book))
         crash_point("reconcile.rendered")
         return self._publish(due, files, [account], "", inputs, now)
 
@@ -330,15 +351,14 @@ class Reconciler:
                 else "same"
             )
         self._store.releases.set_state(PhoneState(due.subject, "", "", at=now))
-        files = self.renderer.common_files(family)
+        files = _made(self.renderer.common_files(family))
         return self._publish(due, files, [""], "", self._hash(family, None, None, [""]), now)
 
     def _publish(
-        self, due: Due, files: list[File], scopes: list[str], model: str, inputs: str, now: int
+        self, due: Due, files: list[Made], scopes: list[str], model: str, inputs: str, now: int
     ) -> str:
-        made = [Made(f.name, f.type, f.sensitive, f.data, f.hash) for f in files]
         causes = self._store.queue.causes(due.subject)
-        changed = self._store.releases.publish(due.subject, made, scopes, model, inputs, causes, now)
+        changed = self._store.releases.publish(due.subject, files, scopes, model, inputs, causes, now)
         return "changed" if changed else "same"
 
     def _withdraw(self, due: Due, state: PhoneState, now: int) -> str:
@@ -351,6 +371,10 @@ class Reconciler:
     ) -> str:
         parts = (family.digest, self._code, what, model, sorted(scopes))
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+def _made(files: list[File]) -> list[Made]:
+    return [Made(f.name, f.type, f.sensitive, f.data, f.hash) for f in files]
 
 
 class _WithdrawError(Exception):

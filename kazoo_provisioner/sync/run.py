@@ -29,7 +29,7 @@ WITHDRAWN_KEPT = 7 * 24 * 3600 * 1000
 """Milliseconds for which the releases of a phone that has no files any more are kept."""
 _STORE_RETRY = 1.0
 _HOUSEKEEPING = 60.0
-FIRST_BATCH = 50
+FIRST_BATCH = 100
 """Subjects in one transaction of the first pass: nobody waits for a single one, and fewer cost less."""
 _STATUS = 2.0
 """Seconds between two notes of how the source does."""
@@ -124,6 +124,9 @@ class Writer:
         if self._reload is not None:
             renderer, phones = self._reload
             self._reconciler = Reconciler(self._store, renderer, phones)
+            if self._ahead:
+                self._ahead.basis = self._reconciler.basis()
+                self._reconciler.head_start = self._ahead
             self._announce(each=self._ingest.announce)
             mark_what_is_new(self._store, renderer.catalogue, phones, now_ms())
             self._reload = None
@@ -134,8 +137,8 @@ class Writer:
         if self._store.meta(SYNCED) is None:
             if self._ahead:
                 soon = self._store.queue.due(now_ms(), FIRST_BATCH + WINDOW)
-                self._ahead.ask([due.subject for due in soon[FIRST_BATCH:]])
-                self._reconciler.head_start = self._ahead
+                self._ahead.ask([due.subject for due in soon[FIRST_BATCH:]], self._reconciler.version)
+            self._store.keep_small()
             if self._reconciler.run_due(now_ms(), limit=FIRST_BATCH):
                 return 0.0
         elif self._reconciler.run_due(now_ms(), ACCOUNT):
@@ -156,6 +159,7 @@ class Writer:
         if changes:
             started = time.monotonic()
             moved = self._ingest.apply(changes, now_ms())
+            self._reconciler.version += moved
             log.debug(
                 "ingested",
                 changes=len(changes),

@@ -2,25 +2,17 @@
 
 import asyncio
 import json
-import sqlite3
-import statistics
-import tempfile
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
 from kazoo_provisioner.catalogue.models import Model
-from kazoo_provisioner.model.ids import db_of_account
-from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import Renderer
-from tests.support import kazoo, runlog
-from tests.support.couchdb import Couch, CouchServer
-from tests.support.service import PHONES, Service
+from tests.support import kazoo
+from tests.support.couchdb import Couch
+from tests.support.service import Service
 
 ACCOUNTS, DEVICES = 1000, 20_000
 RATE = 50

@@ -77,7 +77,7 @@ class People(Convergence):
         for key in old:
             del self.documents[key]
         if again:
-            for (_, _id), doc in old.items():
+            for doc in old.values():
                 if chance.random() < 0.5:
                     self._put(db, doc)
             self.couch.create(db)

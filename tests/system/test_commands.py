@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from kazoo_provisioner import app, cli
+from kazoo_provisioner import app, cli, workshop
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.settings import load
 from kazoo_provisioner.store.schema import StoreError
@@ -288,9 +288,9 @@ def test_a_source_from_which_nothing_comes_is_given_up(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(app.DirectorySource, "run", nothing)
-    monkeypatch.setattr(app.Workshop, "PATIENCE", 0.2)
+    monkeypatch.setattr(workshop.Workshop, "PATIENCE", 0.2)
     with pytest.raises(StoreError, match=r"nothing came from the source .* for 0.2 s"):
-        app.Workshop(load(file))
+        workshop.Workshop(load(file))
     for words in (("explain", mac(1)), ("render", mac(1))):
         done = run(*words, "-c", str(file))
         assert done.exit_code == cli.EXIT_UNUSABLE
