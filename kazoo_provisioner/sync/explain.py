@@ -233,6 +233,8 @@ class Explainer:
         kind, ref, rev = found.groups()
         if kind == "claim":
             return "the MAC address passed to it"
+        if kind == "start":
+            return "the first pass"
         db, _, doc_id = ref.rpartition("/")
         if kind != "document" or not db:
             return f"{kind} {_short(ref)}"

@@ -304,7 +304,7 @@ class Reconciler:
         _, doc = self._store.documents.get(db_of_account(account), device) or ("", {})
         mac = wire.mac_of("device", doc)
         if mac is None:
-            raise Cannot("no_mac", "the device has no MAC address")
+            raise LookupError(subject)
         model = self._model(doc)
         merged, warnings = self.merged(account, device, doc, mac, model)
         inputs = self._hash(self.renderer.catalogue.family_of(model), merged, model, [account, ""])

@@ -18,7 +18,8 @@ from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import Renderer
-from tests.support import kazoo
+from tests.benchmarks import couch
+from tests.support import couchdb, kazoo
 from tests.support.world import Harness
 
 ROUNDS = 7
@@ -141,6 +142,8 @@ def main() -> None:
         "a phone from document to served / rendering it": writer_ratio(renderer),
         "catalogue": load_time(),
     }
+    if couchdb.installed():
+        results |= couch.figures(renderer, bare(renderer, couch.like_the_fleet))
     for name, figures in results.items():
         text = figures if isinstance(figures, str) else ", ".join(f"{k} {v:.2f}" for k, v in figures.items())
         print(f"{name}: {text}")

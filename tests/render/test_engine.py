@@ -7,7 +7,7 @@ import pytest
 from kazoo_provisioner.model.phone import Phonebook
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
-from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
+from kazoo_provisioner.render.engine import File, Once, Renderer, RenderError, code_version
 from tests.catalogue.folders import family
 from tests.render.helpers import PHONE, broken, failure, made, renderer
 
@@ -268,3 +268,46 @@ def test_the_version_of_the_code_covers_the_time_zones(monkeypatch):
     before = code_version()
     monkeypatch.setattr(engine, "version", lambda name: "9999.9")
     assert code_version() != before
+
+
+# --- once
+
+
+def test_once_makes_the_same_as_the_macro_and_asks_it_once(tmp_path):
+    engine, model = renderer(
+        tmp_path,
+        "{% macro unset(first, end, model) %}{% for n in range(first, end) %}key.{{ n }} = {{ model.id }}\n{% endfor %}{% endmacro %}\n"
+        "a = {{ phone.name }}\n{{ once(unset, 1, 3, model) }}",
+    )
+    expected = b"key.1 = x10\nkey.2 = x10\n"
+    (first,) = engine.phone_files(PHONE, model)
+    assert expected in first.data
+    made_once = engine._environments["key-value"].globals["once"]._made
+    assert list(made_once.values()) == [expected.decode()]
+    (key,) = made_once
+    made_once[key] = "remembered = 1\n"
+    (second,) = engine.phone_files(PHONE, model)
+    assert b"remembered = 1\n" in second.data
+    assert b"key.1" not in second.data
+
+
+@pytest.mark.parametrize("argument", ["phone", "phone.name", "phone.lines[0]", "none", "phone.lines"])
+def test_once_refuses_what_is_of_one_phone(tmp_path, argument):
+    says = failure(tmp_path, f"{{% macro m(x) %}}b = 1{{% endmacro %}}\n{{{{ once(m, {argument}) }}}}\n")
+    assert "once() takes a macro" in says
+    assert "Front desk" not in says
+
+
+def test_once_wants_a_macro(tmp_path):
+    assert "once() takes a macro" in failure(tmp_path, "{{ once(range, 3) }}\n")
+
+
+def test_once_does_not_grow_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(Once, "LIMIT", 10)
+    engine, model = renderer(
+        tmp_path,
+        "{% macro m(n) %}{{ n }}{% endmacro %}\n{% for n in range(35) %}a{{ n }} = {{ once(m, n) }}\n{% endfor %}",
+    )
+    (file,) = engine.phone_files(PHONE, model)
+    assert b"a34 = 34" in file.data
+    assert len(engine._environments["key-value"].globals["once"]._made) <= 10

@@ -14,13 +14,16 @@ import yaml
 from click.testing import CliRunner, Result
 
 from kazoo_provisioner import app, cli, workshop
+from kazoo_provisioner.catalogue.load import load as load_catalogue
 from kazoo_provisioner.model.ids import db_of_account
+from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import load
 from kazoo_provisioner.store.schema import StoreError
 from kazoo_provisioner.store.writer import Store
 from tests.support import kazoo, tiny
 from tests.support.kazoo import Folder, account_id, mac
 from tests.support.service import Service
+from tests.support.world import Harness
 
 HERE, OTHER = account_id(1), account_id(2)
 SECRET = "secret-"
@@ -174,13 +177,22 @@ def test_causes_are_few_and_short_and_layers_are_named(tmp_path: Path, folder: F
         "resellers": {OTHER: layer},
         "accounts": {HERE: layer, account_id(3): layer},
     }
-    lines = explain(config(tmp_path, folder.root, phones=phones), mac(8))
+    file = config(tmp_path, folder.root, phones=phones)
+    assert any(line.endswith(" because of the first pass") for line in explain(file, mac(8)))
+    world = Harness(
+        tmp_path / "store", Renderer(load_catalogue(tmp_path / "templates"))
+    )  # each of them an edit
+    world.deliver(folder.documents().items())
+    world.settle()
+    world.store.close()
+    lines = explain(file, mac(8))
     (rendered,) = [line for line in lines if line.startswith("  rendered ")]
     assert rendered.count(" revision ") == 3
     assert " and 4 more" in rendered
     assert "fe0000…0000 revision 1-0000…0000" in rendered
     assert len(rendered) < 220
     assert f"  settings   default, zone east, reseller {OTHER}, account {HERE}" in lines
+    shutil.rmtree(tmp_path / "store")
     plain = explain(config(tmp_path, folder.root), mac(8))
     assert "  settings   default" in plain
 
