@@ -162,7 +162,9 @@ class Reconciler:
         if doc is None or mac is None:
             self._store.releases.drop_state(due.subject)
             return self._withdraw(due, state, now)
-        state = msgspec.structs.replace(state, mac=mac, at=now, problem=None, detail=None)
+        # At rest is what nobody changed: a new template is no reason to make the next change wait.
+        at = state.at if due.priority == BACKGROUND else now
+        state = msgspec.structs.replace(state, mac=mac, at=at, problem=None, detail=None)
         try:
             if account not in scopes:
                 owner = self._store.claims.owner(account, mac) or ("", "")

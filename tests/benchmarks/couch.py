@@ -84,12 +84,12 @@ class Feed(threading.Thread):
         self._loop.close()
 
     async def _follow(self) -> None:
-        self._stop = asyncio.Event()
+        self._end = asyncio.Event()
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, headers=self._couch.headers()) as session:
             tasks = [asyncio.create_task(self._one(session, db)) for db in self._databases]
             self.ready.set()
-            await self._stop.wait()
+            await self._end.wait()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -102,7 +102,7 @@ class Feed(threading.Thread):
                     self.came[json.loads(line).get("id", "")] = time.perf_counter()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._loop.call_soon_threadsafe(self._end.set)
         self.join()
 
 
@@ -113,12 +113,12 @@ class Store(threading.Thread):
         super().__init__(daemon=True)
         self._path = folder / "store.db"
         self.served: dict[str, float] = {}
-        self._stop = threading.Event()
+        self._end = threading.Event()
 
     def run(self) -> None:
         db = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
         last = db.execute("SELECT max(id) FROM release").fetchone()[0]
-        while not self._stop.wait(0.002):
+        while not self._end.wait(0.002):
             for number, subject in db.execute(
                 "SELECT id, subject FROM release WHERE id>? ORDER BY id", (last,)
             ):
@@ -127,7 +127,7 @@ class Store(threading.Thread):
         db.close()
 
     def close(self) -> None:
-        self._stop.set()
+        self._end.set()
         self.join()
 
 
