@@ -44,13 +44,15 @@ class _Helper:
         assert self._process.stdin  # noqa: S101 - for the type checker
         assert self._process.stdout  # noqa: S101 - for the type checker
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        os.set_blocking(self._stdout.fileno(), False)
+        for pipe in (self._stdin, self._stdout):
+            os.set_blocking(pipe.fileno(), False)  # whatever it does, the writer does not wait for it
         with contextlib.suppress(OSError):  # what a user may have of such is limited
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         self._data = bytearray()
 
-    def ask(self, subject: str) -> None:
-        self._stdin.write(subject.encode() + b"\n")
+    def ask(self, subject: str) -> bool:
+        """Pass a subject on, unless it has too many already. So short a line goes as a whole or not at all."""
+        return self._stdin.write(subject.encode() + b"\n") is not None
 
     def made(self) -> Iterator[Answer]:
         """Yield what has arrived."""
@@ -90,17 +92,19 @@ class Ahead:
 
     def ask(self, subjects: Sequence[str], version: int) -> None:
         """Have phones rendered that will be due soon; `version` is that of the documents now."""
+        self._collect()  # what nobody takes any more must not fill the pipes
         for subject in subjects:
             if len(self._asked) >= WINDOW or not self._helpers:
                 return
-            if subject not in self._asked and subject.startswith("phone/") and self._theirs(subject):
-                self._asked[subject] = version
-                self._next += 1
-                helper = self._helpers[self._next % len(self._helpers)]
-                try:
-                    helper.ask(subject)
-                except OSError:
-                    self._lose(helper)
+            if subject in self._asked or not subject.startswith("phone/") or not self._theirs(subject):
+                continue
+            self._next += 1
+            helper = self._helpers[self._next % len(self._helpers)]
+            try:
+                if helper.ask(subject):
+                    self._asked[subject] = version
+            except OSError:
+                self._lose(helper)
 
     def _theirs(self, subject: str) -> bool:
         """Whether it is not left to the writer: one process cannot quite keep up, and late work is lost work."""

@@ -141,6 +141,21 @@ def test_helpers_that_die_hang_or_babble_cost_nothing_but_time(world: Harness, p
         broken.close()
 
 
+@pytest.mark.parametrize("program", [HELPER, "import time; time.sleep(600)"])
+def test_documents_that_move_all_the_time_block_nobody(world: Harness, tmp_path: Path, program: str) -> None:
+    """Nothing of what is made can be taken then; neither pipe may fill up and stop the writer."""
+    arguments = [str(tmp_path / "store"), str(tmp_path / "templates")]
+    helper = Ahead([sys.executable, "-c", program, *arguments], 1)
+    helper.basis = world.reconciler.basis()
+    for version in range(3000):
+        names = [f"{subject(number % COUNT)}" for number in range(version, version + 20)]
+        helper.ask(names, version)
+        for name in names:
+            helper.take(name, version + 1)
+            helper.drop(name)
+    helper.close()
+
+
 def test_at_most_a_window_is_under_way(helper: Ahead) -> None:
     helper.ask([subject(n) for n in range(10 * ahead.WINDOW)], 0)
     assert len(helper._asked) == ahead.WINDOW
