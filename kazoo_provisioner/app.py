@@ -5,6 +5,7 @@ writer follows documents and renders. Either can die without the other noticing.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -81,7 +82,12 @@ async def check_source(settings: Settings) -> Report:
         SettingsError: the settings alone are wrong.
     """
     if settings.source.type == "couch":
-        return await check(settings.source)
+        held: list[str] = []
+        with contextlib.suppress(StoreError):
+            store = Store(settings.store.path, read_only=True)
+            held = store.documents.databases()
+            store.close()
+        return await check(settings.source, held)
     return Report(facts=[f"{settings.source.path}: a folder, that is all there is to check"])
 
 

@@ -173,6 +173,8 @@ def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes optio
             for line in (*report.facts, *(f"note: {doubt}" for doubt in report.doubts)):
                 click.echo(line)
             found += report.problems
+    if config.stat().st_mode & 0o004:
+        click.echo(f"note: {config}: everybody may read it, and it can hold passwords: chmod o-rwx")
     for problem in found:
         click.echo(f"error: {problem}", err=True)
     if found:

@@ -340,6 +340,7 @@ def load(path: Path) -> Settings:
         SettingsError: names the file, the setting and what is wrong with it.
     """
     raw = read_yaml(path)
+    _check_urls(raw, path)
     settings: Settings = convert({} if raw is None else raw, Settings, str(path))
     base = path.resolve().parent
     for name in (*settings.phones.resellers, *settings.phones.accounts):
@@ -358,6 +359,21 @@ def load(path: Path) -> Settings:
         store=replace(settings.store, path=base / settings.store.path),
         templates=None if settings.templates is None else base / settings.templates,
     )
+
+
+def _check_urls(raw: Any, path: Path) -> None:
+    """Say what is wrong with the address of a CouchDB, in better words than a pattern's; never the address."""
+    at = raw
+    for name in ("source", "couch", "urls"):
+        at = at.get(name) if isinstance(at, dict) else None
+    for url in at if isinstance(at, list) else ():
+        said = f"{path}: source.couch.urls: "
+        if isinstance(url, str) and "@" in url:
+            raise SettingsError(
+                f"{said}put user and password into source.couch.user and source.couch.password"
+            )
+        if isinstance(url, str) and not url.startswith(("http://", "https://")):
+            raise SettingsError(f"{said}an address begins with http:// or https://")
 
 
 def _check_layers(phones: PhonesSettings, path: Path) -> None:

@@ -24,6 +24,8 @@ WINDOW = 400
 SHARE = 7
 """With a single process the writer renders one phone in so many itself."""
 _PIPE, _CHUNK = 1024 * 1024, 256 * 1024
+LONGEST = 64 * 1024 * 1024
+"""Bytes of an answer; a phone's files are some kilobytes."""
 _SIZE = struct.Struct("!I")
 
 
@@ -32,6 +34,7 @@ class Answer(msgspec.Struct):
 
     subject: str
     basis: str
+    version: int
     rendered: Rendered
 
 
@@ -50,9 +53,9 @@ class _Helper:
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         self._data = bytearray()
 
-    def ask(self, subject: str) -> bool:
+    def ask(self, subject: str, version: int) -> bool:
         """Pass a subject on, unless it has too many already. So short a line goes as a whole or not at all."""
-        return self._stdin.write(subject.encode() + b"\n") is not None
+        return self._stdin.write(f"{version} {subject}\n".encode()) is not None
 
     def made(self) -> Iterator[Answer]:
         """Yield what has arrived."""
@@ -60,7 +63,10 @@ class _Helper:
             self._data += chunk
         start = 0
         while len(self._data) >= start + _SIZE.size:
-            end = start + _SIZE.size + _SIZE.unpack_from(self._data, start)[0]
+            size = _SIZE.unpack_from(self._data, start)[0]
+            if size > LONGEST:
+                raise OSError(0, "no frame of ours")
+            end = start + _SIZE.size + size
             if len(self._data) < end:
                 break
             yield _decoder.decode(memoryview(self._data)[start + _SIZE.size : end].tobytes())
@@ -101,8 +107,9 @@ class Ahead:
             self._next += 1
             helper = self._helpers[self._next % len(self._helpers)]
             try:
-                if helper.ask(subject):
-                    self._asked[subject] = version
+                if not helper.ask(subject, version):
+                    return
+                self._asked[subject] = version
             except OSError:
                 self._lose(helper)
 
@@ -127,7 +134,7 @@ class Ahead:
         for helper in list(self._helpers):
             try:
                 for answer in helper.made():
-                    if answer.subject in self._asked and answer.basis == self.basis:
+                    if self._asked.get(answer.subject) == answer.version and answer.basis == self.basis:
                         self._ready[answer.subject] = answer.rendered
             except (OSError, msgspec.MsgspecError):
                 self._lose(helper)
@@ -149,12 +156,12 @@ def render_ahead(reconciler: Reconciler, wanted: IO[bytes], made: IO[bytes]) -> 
     """Be one of the processes: read subjects, write files, until the input ends."""
     basis = reconciler.basis()
     for line in wanted:
-        subject = line.decode().strip()
+        number, _, subject = line.decode().strip().partition(" ")
         try:
-            rendered = reconciler.ahead(subject)
+            rendered = reconciler.ahead(subject, int(number))
         except Exception:  # noqa: BLE001, S112 - the writer finds out what it is, and says so
             continue
-        data = msgspec.msgpack.encode(Answer(subject, basis, rendered))
+        data = msgspec.msgpack.encode(Answer(subject, basis, int(number), rendered))
         made.write(_SIZE.pack(len(data)) + data)
         made.flush()
 

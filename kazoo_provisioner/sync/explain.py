@@ -4,6 +4,7 @@ No secret is in here: of a credential only that it is there.
 """
 
 import datetime as dt
+import json
 import re
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from kazoo_provisioner.model.ids import account_of_db, db_of_account
 from kazoo_provisioner.model.merge import is_registering
 from kazoo_provisioner.model.wire import Doc, get
 from kazoo_provisioner.settings import PhonesSettings
+from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.releases import PhoneState
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.accounts import Accounts
@@ -162,10 +164,14 @@ class Explainer:
 
     def _unknown(self, mac: str) -> list[str]:
         databases, documents = self._store.documents.count()
+        synced = self._store.meta("synced") is not None
+        said = json.loads(self._store.meta(SOURCE) or "{}").get("problem")
+        answer = "404 everywhere" if synced else "503 until the first full pass has ended"
         return [
-            f"404 everywhere: no device document has the MAC {mac}.",
+            f"{answer}: no device document has the MAC {mac}.",
+            *([f"The source has a problem: {text.name(said, 200)}"] if said else []),
             f"We hold {documents} documents of {databases} databases. If the device was saved just now, look for",
-            "document_unreadable or source_unreadable in the log; else check mac_address in the device's document.",
+            "document_unreadable, database_unreadable, source_lost or source_unreadable in the log; else check mac_address in the device's document.",
         ]
 
     def _device(self, mac: str, candidate: Candidate) -> list[str]:

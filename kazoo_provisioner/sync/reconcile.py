@@ -62,7 +62,7 @@ class Reconciler:
         self.head_start: HeadStart | None = None
         self.version = 0
         """Moves whenever a document did."""
-        self._ahead_of = ""
+        self._ahead_of: tuple[str, int] = ("", -1)
         self._accounts = Accounts(store, phones)
         self._books: dict[str, Phonebook] = {}
         self._marked: set[str] = set()
@@ -163,7 +163,7 @@ class Reconciler:
             self._store.releases.drop_state(due.subject)
             return self._withdraw(due, state, now)
         # At rest is what nobody changed: a new template is no reason to make the next change wait.
-        at = state.at if due.priority == BACKGROUND else now
+        at, before = (state.at if due.priority == BACKGROUND else now), state.problem
         state = msgspec.structs.replace(state, mac=mac, at=at, problem=None, detail=None)
         try:
             if account not in scopes:
@@ -177,13 +177,15 @@ class Reconciler:
                 state, problem=error.code, detail=error.detail, family=None, model=None, warnings="[]"
             )
             self._store.releases.set_state(gone)
-            log.log(*_level(error.code), phone=rest, mac=mac, problem=error.code, detail=error.detail)
+            if before != error.code:
+                log.log(*_level(error.code), phone=rest, mac=mac, problem=error.code, detail=error.detail)
             return self._withdraw(due, state, now)
         except Cannot as error:
             self._store.releases.set_state(
                 msgspec.structs.replace(state, problem=error.code, detail=error.detail)
             )
-            log.warning("phone_problem", phone=rest, mac=mac, problem=error.code, detail=error.detail)
+            if before != error.code:
+                log.warning("phone_problem", phone=rest, mac=mac, problem=error.code, detail=error.detail)
             return "kept"
 
     def _scopes(self, account: str, device: str, mac: Mac | None, old: str | None, now: int) -> list[str]:
@@ -294,15 +296,17 @@ class Reconciler:
         parts = (families, self._code, hashlib.sha256(fingerprint(self._phones)).hexdigest())
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
-    def ahead(self, subject: str) -> Rendered:
+    def ahead(self, subject: str, version: int) -> Rendered:
         """Render a phone from what is stored now, as `_render_phone` would if it owns its MAC address.
+
+        `version` is that of the documents: what was read for another one is read again.
 
         Raises:
             Exception: whatever the writer will meet too.
         """
         account, _, device = subject.removeprefix("phone/").partition("/")
-        if account != self._ahead_of:
-            self._ahead_of, self._accounts = account, Accounts(self._store, self._phones)
+        if (account, version) != self._ahead_of:
+            self._ahead_of, self._accounts = (account, version), Accounts(self._store, self._phones)
         _, doc = self._store.documents.get(db_of_account(account), device) or ("", {})
         mac = wire.mac_of("device", doc)
         if mac is None:

@@ -98,7 +98,7 @@ class Writer:
         """Leave how the source does where readers find it."""
         if time.monotonic() - self._status[0] < _STATUS:
             return
-        status = msgspec.json.encode(self._source.status())
+        status = msgspec.json.encode(self._source.status() | {"at": round(time.time(), 1)})
         if status != self._status[1]:
             with self._store.transaction():
                 self._store.set_meta(SOURCE, status.decode())
@@ -123,7 +123,9 @@ class Writer:
         """Do one piece of work; return how many seconds to wait for more, 0 for not at all."""
         if self._reload is not None:
             renderer, phones = self._reload
+            version = self._reconciler.version
             self._reconciler = Reconciler(self._store, renderer, phones)
+            self._reconciler.version = version
             if self._ahead:
                 self._ahead.basis = self._reconciler.basis()
                 self._reconciler.head_start = self._ahead
@@ -131,6 +133,7 @@ class Writer:
             mark_what_is_new(self._store, renderer.catalogue, phones, now_ms())
             self._reload = None
         busy = self._take()
+        self._store.keep_small()
         if not self._caught_up:
             return 0.0 if busy else _STATUS
         self._note_synced()
@@ -138,7 +141,6 @@ class Writer:
             if self._ahead:
                 soon = self._store.queue.due(now_ms(), FIRST_BATCH + WINDOW)
                 self._ahead.ask([due.subject for due in soon[FIRST_BATCH:]], self._reconciler.version)
-            self._store.keep_small()
             if self._reconciler.run_due(now_ms(), limit=FIRST_BATCH):
                 return 0.0
         elif self._reconciler.run_due(now_ms(), ACCOUNT):
@@ -166,14 +168,15 @@ class Writer:
                 moved=moved,
                 ms=round((time.monotonic() - started) * 1000, 2),
             )
-        self._unwritten = []
-        self._inbox.stored(len(events))
         if any(isinstance(event, CaughtUp) for event in events) and not self._told:
             self._mark_all()
             self._told = self._caught_up = True
             self._first_marks = now_ms()
             databases, documents = self._store.documents.count()
             log.info("caught_up", source=self._source.name, databases=databases, documents=documents)
+        # Only now: what could not be written, the mark of the end too, comes again.
+        self._unwritten = []
+        self._inbox.stored(len(events))
         return bool(events)
 
     def _mark_all(self) -> None:
@@ -183,8 +186,11 @@ class Writer:
         with self._store.transaction():
             cause = self._store.queue.cause("start", "documents", "", now_ms())
             phones = self._store.documents.all_phones()
-            subjects = [phone_subject(account_of_db(db) or "", device) for db, device in phones]
-            self._store.queue.mark(subjects, cause, BACKGROUND, now_ms())
+            subjects = {phone_subject(account_of_db(db) or "", device) for db, device in phones}
+            subjects |= set(
+                self._store.releases.all_phones()
+            )  # rendered by an earlier program, and perhaps gone
+            self._store.queue.mark(sorted(subjects), cause, BACKGROUND, now_ms())
             self._store.set_meta(MARKED, str(now_ms()))
         self._ingest.marks = True
 

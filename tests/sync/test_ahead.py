@@ -165,5 +165,5 @@ def test_a_helper_says_nothing_of_what_makes_no_phone(world: Harness) -> None:
     reader = Store(world.folder, read_only=True)
     reconciler = Reconciler(reader, world.renderer, PhonesSettings())
     with pytest.raises(LookupError):
-        reconciler.ahead("phone/nobody/nothing")
+        reconciler.ahead("phone/nobody/nothing", 0)
     reader.close()

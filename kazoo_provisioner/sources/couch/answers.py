@@ -36,6 +36,44 @@ def checked(value: Any, kind: type[T]) -> T:
         raise GarbageError("an answer of another shape than CouchDB's") from None
 
 
+class Capped:
+    """A body that is read as a whole, up to a limit: nobody may fill our memory."""
+
+    LIMIT = 128 * 1024 * 1024
+    """Bytes; the names of a million databases are less."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read as the stream itself does.
+
+        Raises:
+            GarbageError: it is longer than any answer.
+        """
+        if size >= 0:
+            return await self._content.read(size)
+        parts, length = [], 0
+        while chunk := await self._content.readany():
+            parts.append(chunk)
+            length += len(chunk)
+            if length > self.LIMIT:
+                raise GarbageError("an answer without an end")
+        return b"".join(parts)
+
+
+async def capped(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Give every answer to aiocouch, which reads whatever there is, a limit."""
+    response = await handler(request)
+    response.content = Capped(response.content)  # type: ignore[assignment]
+    return response
+
+
 async def chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Yield what comes, as it comes.
 
@@ -57,7 +95,7 @@ async def read_all(content: aiohttp.StreamReader) -> Any:
         CouchError: it is none, or did not come to its end.
     """
     with translated():
-        data = await content.read()
+        data = await Capped(content).read()
     try:
         return msgspec.json.decode(data)
     except (ValueError, RecursionError):

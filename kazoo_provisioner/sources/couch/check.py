@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -32,14 +33,17 @@ class _Nothing:
         return {}
 
 
-async def check(settings: SourceSettings) -> Report:
+async def check(settings: SourceSettings, held: Collection[str] = ()) -> Report:
     """Ask every node of a cluster who it is, and count what the first that answers holds.
+
+    `held`: the databases of which the store holds documents already.
 
     Raises:
         SettingsError: the certificates cannot be read.
     """
     report = Report()
     tls = tls_of(settings)
+    lost: list[str] = []
     counted = False
     for url in settings.couch.urls:
         async with Cluster(replace(settings.couch, urls=(url,)), tls) as cluster:
@@ -48,10 +52,14 @@ async def check(settings: SourceSettings) -> Report:
                 report.facts += _described(server)
                 report.doubts += _doubts(server)
                 if not counted:
-                    await _count(cluster, server, settings, report)
+                    await _count(cluster, server, settings, report, held)
                     counted = True
             except CouchError as error:
-                report.problems.append(f"{url}: {error}. {_advice(error)}")
+                lost.append(f"{url}: {error}. {_advice(str(error), url)}")
+    if counted:
+        report.doubts += lost  # the others do
+    else:
+        report.problems += lost
     return report
 
 
@@ -83,18 +91,25 @@ def _doubts(server: Server) -> list[str]:
     return found
 
 
-def _advice(error: CouchError) -> str:
-    said = str(error)
-    if "user and password" in said:
-        return "Mend source.couch.user, password and auth."
+def _advice(said: str, url: str) -> str:
     if "certificate" in said:
-        return "Name the authority's certificate in source.couch.ca, and the node as the certificate does."
+        return "Name the authority's certificate in source.couch.ca, and the node as its certificate does."
     if "no account database" in said:
         return "Is this the cluster where Kazoo keeps its accounts (port 5984, or 15984 behind HAProxy)?"
+    if "refuses" in said:
+        return "Mend source.couch.user, password and auth; the user must be allowed to read the database `accounts`."
+    if "answered 404" in said or "no CouchDB" in said:
+        return "Is there more in source.couch.urls than the server, such as /_utils?"
+    if "answered 5" in said:
+        return "It runs, but fails; look into CouchDB's own log."
+    if "TLS" in said or "without an answer" in said:
+        return f"Is it {'http' if url.startswith('https') else 'https'}?"
     return "Is it running, and is source.couch.urls right?"
 
 
-async def _count(cluster: Cluster, server: Server, settings: SourceSettings, report: Report) -> None:
+async def _count(
+    cluster: Cluster, server: Server, settings: SourceSettings, report: Report, held: Collection[str]
+) -> None:
     known = Known(Inbox(max_bytes=1 << 62), _Nothing(), lambda: 0.0)
     if server.lists:
         for name in filter(is_followed, await cluster.names()):
@@ -106,21 +121,28 @@ async def _count(cluster: Cluster, server: Server, settings: SourceSettings, rep
     if not accounts:
         raise CouchError("holds no account database")
     kinds.clear()
-    unreadable = Counter[str]()
+    unreadable: dict[str, list[str]] = {}
     for name in accounts[:SAMPLE]:
         try:
             await _kinds(cluster, reader, known, name, kinds)
         except CouchError as error:
-            unreadable[str(error)] += 1
+            unreadable.setdefault(str(error), []).append(name)
     devices, about = kinds["device"], ""
     if len(accounts) > SAMPLE:
         devices, about = round(devices * len(accounts) / SAMPLE), "about "
     report.facts.append(
         f"{server.url}: {len(accounts)} account databases, {about}{devices} devices with a MAC address"
     )
-    for problem, count in unreadable.items():
+    for problem, names in unreadable.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         report.problems.append(
-            f"{server.url}: {count} of {min(len(accounts), SAMPLE)} account databases: {problem}"
+            f"{server.url}: {', '.join(names[:3])}{more}: {problem}. {_advice(problem, server.url)}"
+        )
+    strange = sorted(name for name in held if account_of_db(name) and name not in known.databases)
+    if strange:
+        report.doubts.append(
+            f"{server.url}: the store holds documents of {len(strange)} account databases that are not there, such as "
+            f"{strange[0]}. Their phones will be withdrawn. Is this the right cluster?"
         )
     if not devices:
         report.doubts.append(f"{server.url}: no device has a MAC address; nothing would be served")

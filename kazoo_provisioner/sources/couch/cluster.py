@@ -19,7 +19,7 @@ from aiocouch.database import Database as CouchDatabase
 from yarl import URL
 
 from kazoo_provisioner.settings import CouchSettings
-from kazoo_provisioner.sources.couch.answers import checked, read_all, refuse, sequence
+from kazoo_provisioner.sources.couch.answers import capped, checked, read_all, refuse, sequence
 from kazoo_provisioner.sources.couch.database import Mark, mark_of
 from kazoo_provisioner.sources.couch.errors import (
     CouchError,
@@ -34,6 +34,8 @@ from kazoo_provisioner.sources.couch.server import Server, look
 T = TypeVar("T")
 BATCH = 100
 """Most databases that ``_dbs_info`` takes at once."""
+LONGEST = 5
+"""Times `timeout` that an answer may take in all which is not read as it comes."""
 CONNECT = 10.0
 """Seconds for a connection to be made, and for a server to say who it is."""
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -65,8 +67,9 @@ class Cluster:
         for url in s.urls:
             connector = aiohttp.TCPConnector(limit=s.readers, ssl=tls)
             node = CouchDB(
-                url.rstrip("/"), cookie_jar=jar, timeout=timeout, connector=connector, middlewares=ours
-            )
+                url.rstrip("/"), cookie_jar=jar, timeout=timeout, connector=connector,
+                middlewares=(capped, *ours),
+            )  # fmt: skip
             self._nodes.append(node)
         return self
 
@@ -119,13 +122,6 @@ class Cluster:
                 return self.server
             except TimeoutError:
                 problem = UnreachableError("no answer in time")
-            except RefusedError as error:
-                said = (
-                    "wants a user and password"
-                    if self._settings.user is None
-                    else "refuses user and password"
-                )
-                problem = CouchError(said) if error.status in (401, 403) else error
             except CouchError as error:
                 problem = error
         raise problem
@@ -246,15 +242,19 @@ class Cluster:
         async with self.stream(
             "/_db_updates", {"since": "now", "feed": "normal", "timeout": "1000"}
         ) as content:
-            data = await read_all(content)
+            async with asyncio.timeout(LONGEST * self._settings.timeout):
+                data = await read_all(content)
         return sequence(checked(data, dict[str, Any]).get("last_seq"))
 
     async def _json(self, path: str, body: Any) -> Any:
         async def post() -> Any:
             with translated():
-                async with self._session.post(self._url(path), json=body, allow_redirects=False) as response:
-                    await refuse(response)
-                    return await read_all(response.content)
+                async with asyncio.timeout(LONGEST * self._settings.timeout):
+                    async with self._session.post(
+                        self._url(path), json=body, allow_redirects=False
+                    ) as answer:
+                        await refuse(answer)
+                        return await read_all(answer.content)
 
         return await self._authorised(post)
 
@@ -303,7 +303,8 @@ class Cluster:
 
         async def once() -> T:
             with translated():
-                return await call()
+                async with asyncio.timeout(LONGEST * self._settings.timeout):
+                    return await call()
 
         return await self._authorised(once)
 

@@ -27,9 +27,10 @@ Reason = Literal[
 ]
 """Why a database is read as a whole. docs/operations.md says what each means."""
 
-BACKGROUND: frozenset[Reason | None] = frozenset(("rewound", "silent", "server", "version", "daily"))
-"""Reasons that hold for many databases at once, or are but hints: copies of a database on several nodes do not
-count alike. Such reads are paced."""
+HINTS: frozenset[Reason | None] = frozenset(("restored", "rewound", "silent"))
+"""Copies of a database on several nodes do not count alike, so these may mean nothing."""
+BACKGROUND = HINTS | frozenset[Reason | None](("server", "version", "daily"))
+"""Hints, and reasons that hold for many databases at once: such reads are paced."""
 
 
 class Mark(Struct, frozen=True):
@@ -109,6 +110,10 @@ class Database:
         self.whole: Reason | None = None
         self.absent: dict[str, float] = {}
         """Documents that whole reads miss, and since when; loop time."""
+        self.vain = 0
+        """Hints in a row that led to nothing."""
+        self.deaf = 0.0
+        """Until then hints are not followed; seconds since 1970."""
         self.failures = 0
         self.problem: str | None = None
         self.feed: asyncio.Task[None] | None = None
@@ -159,7 +164,7 @@ class Database:
         """Forget what only holds for the node that was asked until now: others count otherwise."""
         self.at = 0
         if self.mark is not None:
-            self.mark = msgspec.structs.replace(self.mark, number=0, update_seq="")
+            self.mark = msgspec.structs.replace(self.mark, number=0, documents=0, update_seq="")
 
     def asked(self) -> tuple[int, int]:
         """Return what to hand to `judge` with a mark that is asked for now."""
@@ -174,10 +179,7 @@ class Database:
         self.info = (newer, rows)
         if self.since is None or self.mark is None:
             return True
-        if self.whole is None:
-            self.whole = self.mark.suspicion(newer)
-        if self.whole is None and newer.number < at:
-            self.whole = "rewound"
+        self.doubt(newer, at)
         if self.mark.update_seq == newer.update_seq:
             self.accept(newer, rows, covered=True)
             return False
@@ -185,6 +187,13 @@ class Database:
             self.accept(newer, rows, covered=False)  # its feed is at work
             return False
         return True
+
+    def doubt(self, newer: Mark, at: int) -> None:
+        """Note what a mark says against the old one, and against the position when it was asked for."""
+        if self.whole is None and self.mark is not None:
+            self.whole = self.mark.suspicion(newer)
+        if self.whole is None and newer.number < at:
+            self.whole = "rewound"
 
     def miss(self, ids: set[str], now: float, confirm: float) -> set[str]:
         """Note which documents a whole read missed; return those that were missed before, and long enough ago."""

@@ -20,12 +20,18 @@ class GarbageError(CouchError):
     """What was sent is not what CouchDB sends."""
 
 
+_REFUSED = {
+    401: "refuses user and password (401), source.couch.user and password",
+    403: "refuses the user (403), source.couch.user",
+}
+
+
 class RefusedError(CouchError):
     """An answer that is an error."""
 
     def __init__(self, status: int, code: str = "") -> None:
         known = code if code.replace("_", "").isalpha() and code.isascii() and len(code) < 40 else ""
-        super().__init__(f"answered {status}{f' {known}' if known else ''}")
+        super().__init__(_REFUSED.get(status) or f"answered {status}{f' {known}' if known else ''}")
         self.status = status
         self.missing = status == 404 and known == "not_found"
         """CouchDB itself says that there is no such thing; a proxy's 404 says nothing."""

@@ -15,7 +15,7 @@ from kazoo_provisioner.model.ids import ACCOUNTS_DB, account_of_db, is_followed
 from kazoo_provisioner.settings import CouchSettings
 from kazoo_provisioner.sources.base import CaughtUp, Change, Position
 from kazoo_provisioner.sources.couch.cluster import BATCH, Cluster
-from kazoo_provisioner.sources.couch.database import BACKGROUND, Database
+from kazoo_provisioner.sources.couch.database import BACKGROUND, HINTS, Database
 from kazoo_provisioner.sources.couch.errors import CouchError, RefusedError, UnreachableError, single
 from kazoo_provisioner.sources.couch.feeds import Feeds
 from kazoo_provisioner.sources.couch.known import Known
@@ -149,8 +149,16 @@ class Following:
     async def _read_news(self, db: Database) -> None:
         info = db.info
         rows = await self._reader.news(db)
+        self._ignore(db)
+        if not rows and info is None:
+            # Somebody said that it moved. A restored database hides it, but not in its information.
+            _, at = db.asked()
+            mark = await self._cluster.info(db.name)
+            if mark is not None:
+                db.doubt(mark, at)
+                self._ignore(db)
         if info is not None:
-            if db.whole is None and db.is_silent(info[0]):
+            if db.whole is None and db.is_silent(info[0]) and self._known.clock() >= db.deaf:
                 db.whole = "silent"
             elif db.whole is None or db.whole in BACKGROUND:
                 db.accept(*info, covered=True)
@@ -158,6 +166,11 @@ class Following:
                 db.info = None
         if rows or info is not None:
             await self._reader.note(db)
+
+    def _ignore(self, db: Database) -> None:
+        """Do without a hint, where the last ones led to nothing."""
+        if db.whole in HINTS and self._known.clock() < db.deaf:
+            db.whole = None
 
     async def _read_whole(self, db: Database) -> bool:
         reason = db.whole
@@ -174,6 +187,12 @@ class Following:
             db.at = 0  # what looked odd was looked into; on some clusters it always looks so
         await self._reader.note(db)
         self._known.audits += reason != "new"
+        if reason in HINTS:
+            # Where it always looks so, it is looked into less and less, at last as seldom as everything is.
+            db.vain = 0 if sent or missed else db.vain + 1
+            db.deaf = self._known.clock() + min(
+                self._settings.audit, self._settings.sweep * (2 ** min(db.vain, 20) - 1)
+            )
         tell = log.debug if reason in ("new", "daily", "version") else log.info
         tell(
             "database_read", db=db.name, reason=reason, changed=sent, deleted=len(gone), absent=len(db.absent)
@@ -186,14 +205,19 @@ class Following:
         held = set(self._known.memory.held(db.name))
         if held:
             await self._somebody_else(db.name)
+        known = bool(db.absent)
         gone = db.miss(held, asyncio.get_running_loop().time(), self._settings.confirm)
         await self._delete(db, gone)
         if db.absent:
+            if not known:
+                log.warning(
+                    "database_missing", db=db.name, documents=len(held), deleted_in_s=self._settings.confirm
+                )
             db.whole = "absent"
             return
         if gone or db.since is not None:
             await self._known.inbox.put(Position(db.name, "", ""))
-            log.info("database_gone", db=db.name, deleted=len(gone))
+            log.warning("database_gone", db=db.name, deleted=len(gone))
         self._known.forget(db)
 
     async def _somebody_else(self, name: str) -> None:
@@ -239,6 +263,8 @@ class Following:
         now = asyncio.get_running_loop().time()
         if db.feed is not None and kind == "updated" and now - db.moved < QUIET:
             return  # its feed told us 300 ms ago
+        if kind != "updated" and db.since is not None and db.whole is None:
+            db.whole = "recreated"  # it may be another one by now
         self.visits.want(name)
 
     # Sweeps.
@@ -273,6 +299,11 @@ class Following:
             if not any(account_of_db(name) for name in there):
                 # An empty disk, or another server. It must not take every phone with it.
                 raise CouchError(EMPTY)
+            held = {name for name in known.memory.databases() if account_of_db(name)}
+            if held and not held & there:
+                raise CouchError(
+                    f"holds none of the {len(held)} account databases that we know; the phones keep what they have"
+                )
             for name in known.databases.keys() - there - {ACCOUNTS_DB}:
                 self.visits.want(name)
             names |= there
@@ -317,6 +348,7 @@ class Following:
                 await self._failed(db, mark)
                 continue
             moved = mark is None or db.judge(mark, asked[name])
+            self._ignore(db)
             if not moved and db.whole is None and known.is_due(db, self._settings.audit):
                 db.whole = "daily"
             if moved or (db.whole is not None and db.whole not in BACKGROUND):

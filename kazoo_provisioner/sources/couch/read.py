@@ -49,7 +49,10 @@ class Reader:
         while full:
             since, rows = db.since or "0", db.rows
             take = functools.partial(self._take_news, db, number(since) if since != "0" else None)
-            db.reach(await self._read(db, {"feed": "normal", "since": since, "limit": str(PAGE)}, take))
+            last = await self._read(db, {"feed": "normal", "since": since, "limit": str(PAGE)}, take)
+            if db.whole is None and (number(last) or 0) < db.at:
+                db.whole = "rewound"  # it ends before what we have read
+            db.reach(last)
             full = db.rows - rows >= PAGE
         return db.rows - before
 
@@ -102,6 +105,9 @@ class Reader:
                     if change and (change.kept or name in held):
                         sent += 1
                         await self._inbox.put(change)
+                        held[name] = (
+                            one.rev if change.kept else ""
+                        )  # it may come once more, and as it was before
 
         since, full = "0", True
         while full:
@@ -153,7 +159,7 @@ class Reader:
         finally:
             if large:
                 self._large.release()
-        if lines.pending or not last:
+        if lines.pending or not (last or params["feed"] == "continuous"):
             raise UnreachableError("an answer that ended in its middle")
         return last
 
@@ -168,6 +174,8 @@ class Reader:
         if db.name == ACCOUNTS_DB:
             self._known.heard_of(name)
         problem = one.problem
+        if "max_document" in problem:
+            problem = f"is larger than source.max_document ({self._max} bytes)"
         if not problem:
             try:
                 body = msgspec.json.decode(one.doc)

@@ -58,7 +58,7 @@ class Updates:
                 if failures:
                     log.info("source_updates_open", url=self._cluster.url)
                 await self._follow(since)
-                problem = "it was ended"
+                problem = "it was ended; it is when the database _global_changes is deleted"
             except CouchError as error:
                 problem = updates_problem(error)
             self.open = False
