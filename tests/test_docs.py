@@ -107,7 +107,7 @@ def test_every_field_of_status_is_described() -> None:
     assert {row[1] for row in rows(source)} <= {"both", *of}
     for kind, module in of.items():
         described = {row[0].strip("`") for row in rows(source) if row[1] in ("both", kind)}
-        assert described == status_fields(module), kind
+        assert described == status_fields(module) | {"at"}, kind  # the writer adds that (sync.run)
 
 
 # Settings

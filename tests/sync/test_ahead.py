@@ -115,6 +115,23 @@ def test_nothing_is_taken_that_other_templates_made(helper: Ahead) -> None:
     assert helper.take(subject(1), 0) is None
 
 
+def test_what_an_account_was_is_not_remembered(world: Harness, helper: Ahead) -> None:
+    """The same account's next phone is asked for after its realm moved."""
+    helper.ask([subject(1)], 1)
+    assert b"later.example.com" not in taken(helper, 1, 1).files[0].data
+    world.deliver([((DB, HERE), kazoo.account(HERE, realm="later.example.com") | {"_rev": "2-x"})])
+    helper.ask([subject(2)], 2)
+    assert b"later.example.com" in taken(helper, 2, 2).files[0].data
+
+
+def test_an_answer_to_an_earlier_question_is_none_to_a_later_one(helper: Ahead) -> None:
+    helper.ask([subject(1)], 1)
+    helper.drop(subject(1))
+    helper._asked[subject(1)] = 2  # asked again, and that answer never comes
+    time.sleep(0.5)
+    assert helper.take(subject(1), 2) is None
+
+
 def test_what_was_dealt_with_is_forgotten(helper: Ahead) -> None:
     helper.ask([subject(n) for n in range(COUNT)], 0)
     taken(helper, 3)

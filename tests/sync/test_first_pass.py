@@ -11,6 +11,7 @@ from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.sources.base import CaughtUp, Inbox, Memory, Position, changed
+from kazoo_provisioner.store.schema import StoreUnavailableError
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.run import MARKED, SYNCED, Writer
 from tests.support import kazoo, tiny
@@ -152,6 +153,45 @@ async def test_a_change_while_it_is_under_way_is_not_lost(tmp_path: Path, render
     assert await until_synced(tmp_path / "store", renderer, source)
     given[DB, HERE] = kazoo.account(HERE, realm="later.example.com")
     store = Store(tmp_path / "store", read_only=True)
+    assert served(store) == wanted(tmp_path, renderer, given)
+    store.close()
+
+
+async def test_a_full_disk_in_that_moment_only_delays_it(
+    tmp_path: Path, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the pass comes once in a source's life; when noting it fails, it is noted later."""
+    real, failures = Writer._mark_all, []
+
+    def full(writer: Writer) -> None:
+        if not failures:
+            failures.append(1)
+            raise StoreUnavailableError("disk is full")
+        real(writer)
+
+    monkeypatch.setattr(Writer, "_mark_all", full)
+    given = documents()
+    assert await until_synced(tmp_path / "store", renderer, Given(given))
+    assert failures
+    store = Store(tmp_path / "store", read_only=True)
+    assert served(store) == wanted(tmp_path, renderer, given)
+    store.close()
+
+
+async def test_what_an_earlier_program_rendered_and_is_gone_goes(tmp_path: Path, renderer: Renderer) -> None:
+    """A store that was upgraded in the middle of its first pass, whose device is deleted before its end."""
+    given = documents()
+    assert await until_synced(tmp_path / "store", renderer, Given(given))
+    store = Store(tmp_path / "store")
+    with store.transaction():
+        store.drop_meta(MARKED)
+        store.drop_meta(SYNCED)
+    store.close()
+    given[DB, "devi1"] = given[DB, "devi1"] | {"pvt_deleted": True, "_rev": "2-x"}
+    given[DB, "devi0"] = given[DB, "devi0"] | {"pvt_deleted": True, "_rev": "2-x"}
+    assert await until_synced(tmp_path / "store", renderer, Given(given))
+    store = Store(tmp_path / "store", read_only=True)
+    assert not any(mac(1) in file for _, file in served(store))
     assert served(store) == wanted(tmp_path, renderer, given)
     store.close()
 
