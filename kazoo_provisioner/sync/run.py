@@ -29,6 +29,8 @@ WITHDRAWN_KEPT = 7 * 24 * 3600 * 1000
 """Milliseconds for which the releases of a phone that has no files any more are kept."""
 _STORE_RETRY = 1.0
 _HOUSEKEEPING = 60.0
+FIRST_EVENTS = 1000
+"""Events in one transaction while nothing is marked yet."""
 FIRST_BATCH = 100
 """Subjects in one transaction of the first pass: nobody waits for a single one, and fewer cost less."""
 _STATUS = 2.0
@@ -155,7 +157,7 @@ class Writer:
     def _take(self) -> bool:
         """Ingest what has arrived; a batch that could not be written is the next one again."""
         if not self._unwritten:
-            self._unwritten = self._inbox.take(BATCH)
+            self._unwritten = self._inbox.take(BATCH if self._ingest.marks else FIRST_EVENTS)
         events = self._unwritten
         changes = [event for event in events if not isinstance(event, CaughtUp)]
         if changes:
