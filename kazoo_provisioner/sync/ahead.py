@@ -21,7 +21,7 @@ from kazoo_provisioner.sync.reconcile import Reconciler, Rendered
 WINDOW = 400
 """Phones that are rendered ahead, or on their way, at most: what bounds our memory."""
 
-SHARE = 7
+SHARE = 5
 """With a single process the writer renders one phone in so many itself."""
 _PIPE, _CHUNK = 1024 * 1024, 256 * 1024
 LONGEST = 64 * 1024 * 1024

@@ -60,6 +60,9 @@ class Ingest:
                     positions[event.db] = event
                     continue
                 try:
+                    if not self.marks:  # then nothing follows that could fail after the document is written
+                        moved += self._one(event, now)
+                        continue
                     with self._store.savepoint():
                         moved += self._one(event, now)
                 except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
