@@ -46,8 +46,8 @@ test: check $(COUCH)
 bench: $(STAMP) $(COUCH)
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(STAMP)
-	$(BIN)/pytest tests/system/test_crash.py -k random --soak=$(or $(SOAK),300) -x
+soak: $(STAMP) $(COUCH)
+	$(BIN)/pytest tests/system/test_crash.py tests/system/test_couch.py -k "random or kills" --soak=$(or $(SOAK),300) -x
 
 golden: $(STAMP)
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_templates.py -k golden
