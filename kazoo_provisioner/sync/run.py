@@ -189,9 +189,8 @@ class Writer:
             cause = self._store.queue.cause("start", "documents", "", now_ms())
             phones = self._store.documents.all_phones()
             subjects = {phone_subject(account_of_db(db) or "", device) for db, device in phones}
-            subjects |= set(
-                self._store.releases.all_phones()
-            )  # rendered by an earlier program, and perhaps gone
+            # What an earlier program rendered is perhaps gone.
+            subjects |= set(self._store.releases.all_phones())
             self._store.queue.mark(sorted(subjects), cause, BACKGROUND, now_ms())
             self._store.set_meta(MARKED, str(now_ms()))
         self._ingest.marks = True

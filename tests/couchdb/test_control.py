@@ -7,9 +7,8 @@ import time
 import pytest
 
 from tests.couchdb.asking import DB, Stream, ask, changes, events, fill, of, quiet, until
-from tests.support.couchdb import Couch, CouchServer, installed, path_of
+from tests.support.couchdb import Couch, CouchServer, path_of
 
-pytestmark = pytest.mark.skipif(not installed(), reason="needs node, and npm ci in tests/couchdb")
 MODES = ["couch3", "couch21", "couch1", "bigcouch"]
 OPAQUE = ["couch3", "couch21", "bigcouch"]
 each_mode = pytest.mark.parametrize("mode", MODES, indirect=True)

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from kazoo_provisioner.model.ids import db_of_account, is_followed
-from tests.support.kazoo import ACCOUNTS, Doc
+from tests.support.kazoo import ACCOUNTS, Doc, with_fields
 
 HOME = Path(__file__).resolve().parents[1] / "couchdb"
 PATIENCE = 60.0
@@ -185,14 +185,7 @@ class Couch:
 
     def edit(self, db: str, doc_id: str, **fields: Any) -> None:
         """Set fields; a dotted name reaches into an object (``sip__realm`` is sip.realm)."""
-        doc = self.get(db, doc_id)
-        for name, value in fields.items():
-            *parents, last = name.split("__")
-            at = doc
-            for parent in parents:
-                at = at.setdefault(parent, {})
-            at[last] = value
-        self.put(db, doc)
+        self.put(db, with_fields(self.get(db, doc_id), fields))
 
     def delete(self, db: str, doc_id: str) -> None:
         """Delete hard: what stays is the revision. Raise KeyError when it is not there."""

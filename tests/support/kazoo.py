@@ -72,6 +72,17 @@ def parking(callflow_id: str, number: str) -> Doc:
     }  # fmt: skip
 
 
+def with_fields(doc: Doc, fields: dict[str, Any]) -> Doc:
+    """Set fields of a document; a dotted name reaches into an object (``sip__realm`` is sip.realm)."""
+    for name, value in fields.items():
+        *parents, last = name.split("__")
+        at = doc
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+    return doc
+
+
 class Folder:
     """A folder of dumps. Every write gives the document a new `_rev`, and appears whole or not at all."""
 
@@ -108,14 +119,7 @@ class Folder:
 
     def edit(self, db: str, doc_id: str, **fields: Any) -> None:
         """Set fields; a dotted name reaches into an object (``sip__realm`` is sip.realm)."""
-        doc = self.get(db, doc_id)
-        for name, value in fields.items():
-            *parents, last = name.split("__")
-            at = doc
-            for parent in parents:
-                at = at.setdefault(parent, {})
-            at[last] = value
-        self.put(db, doc)
+        self.put(db, with_fields(self.get(db, doc_id), fields))
 
     def delete(self, db: str, doc_id: str) -> None:
         self.path(db, doc_id).unlink()

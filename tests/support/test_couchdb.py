@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,9 +11,7 @@ import pytest
 
 from tests.couchdb.asking import DB, Stream, changes, events, fill
 from tests.support import kazoo
-from tests.support.couchdb import PATIENCE, Couch, CouchServer, Refused, installed, path_of
-
-pytestmark = pytest.mark.skipif(not installed(), reason="needs node, and npm ci in tests/couchdb")
+from tests.support.couchdb import PATIENCE, Couch, CouchServer, Refused, path_of
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +58,6 @@ def test_a_failed_start_says_why() -> None:
         CouchServer(mode="couch99").start()
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl for a certificate")
 def test_tls(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {cert}"

@@ -101,6 +101,12 @@ def wanted(tmp_path: Path, renderer: Renderer, given: dict[Key, kazoo.Doc]) -> F
         world.close()
 
 
+def assert_right(tmp_path: Path, renderer: Renderer, given: dict[Key, kazoo.Doc]) -> None:
+    store = Store(tmp_path / "store", read_only=True)
+    assert served(store) == wanted(tmp_path, renderer, given)
+    store.close()
+
+
 @pytest.mark.parametrize("point", crashpoints.POINTS)
 @pytest.mark.parametrize("count", [1, 2, 7])
 async def test_a_power_cut_changes_nothing(
@@ -152,9 +158,7 @@ async def test_a_change_while_it_is_under_way_is_not_lost(tmp_path: Path, render
     source.more.put_nowait(((DB, HERE), kazoo.account(HERE, realm="later.example.com") | {"_rev": "2-x"}))
     assert await until_synced(tmp_path / "store", renderer, source)
     given[DB, HERE] = kazoo.account(HERE, realm="later.example.com")
-    store = Store(tmp_path / "store", read_only=True)
-    assert served(store) == wanted(tmp_path, renderer, given)
-    store.close()
+    assert_right(tmp_path, renderer, given)
 
 
 async def test_a_full_disk_in_that_moment_only_delays_it(
@@ -173,9 +177,7 @@ async def test_a_full_disk_in_that_moment_only_delays_it(
     given = documents()
     assert await until_synced(tmp_path / "store", renderer, Given(given))
     assert failures
-    store = Store(tmp_path / "store", read_only=True)
-    assert served(store) == wanted(tmp_path, renderer, given)
-    store.close()
+    assert_right(tmp_path, renderer, given)
 
 
 async def test_what_an_earlier_program_rendered_and_is_gone_goes(tmp_path: Path, renderer: Renderer) -> None:
@@ -206,6 +208,4 @@ async def test_a_store_of_before_marks_what_changes(tmp_path: Path, renderer: Re
     store.close()
     given[DB, "user1"] = kazoo.user("user1", "Renamed") | {"_rev": "2-x"}
     assert await until_synced(tmp_path / "store", renderer, Given(given))
-    store = Store(tmp_path / "store", read_only=True)
-    assert served(store) == wanted(tmp_path, renderer, given)
-    store.close()
+    assert_right(tmp_path, renderer, given)
