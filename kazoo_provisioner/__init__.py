@@ -71,5 +71,6 @@ The map of the package. Arrows point down: a room knows those below it, never it
     processes       children: started, watched, restarted
     logs            one pipeline, no secrets
     settings        YAML into frozen structs
+    yamlfile        YAML without surprises
     crashpoints     named places where tests kill the writer
 """

@@ -21,7 +21,7 @@ from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError,
 from kazoo_provisioner.processes import Child, run_child
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer, RenderError
-from kazoo_provisioner.settings import LogSettings, Settings, SettingsError
+from kazoo_provisioner.settings import LogSettings, Settings
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.sources.base import Report, Source
 from kazoo_provisioner.sources.couch.check import check
@@ -37,6 +37,7 @@ from kazoo_provisioner.web.api import Api
 from kazoo_provisioner.web.ops import Ops
 from kazoo_provisioner.web.phones import Phones
 from kazoo_provisioner.web.server import DRAIN, Server
+from kazoo_provisioner.yamlfile import SettingsError
 
 log = structlog.get_logger()
 

@@ -3,21 +3,19 @@
 config/kazoo-provisioner.yaml is a commented example of every setting; a test compares it with this file.
 """
 
+import ipaddress
 import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
+
+from kazoo_provisioner.yamlfile import SettingsError, read_yaml
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
-
-
-class SettingsError(Exception):
-    """What is wrong in the settings, in a sentence that names the file and the setting."""
 
 
 class Secret:
@@ -109,21 +107,49 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Releases kept for each phone, the one being served included."""
 
 
+class LegacyPath(Struct, frozen=True, forbid_unknown_fields=True):
+    """URLs of another provisioner, which phones still ask for."""
+
+    host: Annotated[str, Meta(pattern=r"^[a-z0-9.\-]{1,253}\Z")] | None = None
+    """The host in them, lower-case, without port; none: any."""
+    prefix: Annotated[str, Meta(pattern=r"^(\*|/([a-z0-9._~\-]+/)*)\Z", max_length=256)] = "/"
+    """What stands before ``<account>/<file>`` or ``<file>``, lower-case; ``*``: anything."""
+
+
 class WebSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How phones reach us."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)
     """``host:port``; ``[::]:port`` for IPv6; port 0 takes a free one."""
+    workers: Annotated[int, Meta(ge=1, le=256)] | None = None
+    """Processes that answer phones; none: one for each core."""
     serve_without_account: bool = True
     """Whether ``/p/<file>`` without an account id is answered for files that name a MAC."""
+    legacy_paths: tuple[LegacyPath, ...] = ()
+    """Other forms of URL than ``/p/…`` that are answered too."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For, or PROXY protocol, says who asks."""
+    proxy_protocol: bool = False
+    """Whether connections from trusted proxies begin with the PROXY protocol, version 1 or 2."""
+    miss_limit: Annotated[int, Meta(ge=0, le=100_000)] = 60
+    """Names that an address may ask for in vain within `miss_window`; 0: no limit."""
+    miss_window: Seconds = 3600
+    connections: Annotated[int, Meta(ge=16, le=1_000_000)] = 10_000
+    """Open connections of each process at most; one more closes the one that is idle longest."""
+    timeout: Seconds = 20
+    """Seconds in which a request must arrive as a whole, and in which an answer must be taken."""
+    idle: Seconds = 60
+    """Seconds without a request after which a connection is closed."""
     status: str | None = "127.0.0.1:8081"
-    """``host:port`` of the operator's own pages (``/status``); none: nowhere."""
+    """``host:port`` of the operator's own pages (``/status``, ``/metrics``, …); none: nowhere."""
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How we log, to standard output."""
+    """How we log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    file: Path | None = None
+    """Where to; none: standard output. It may be moved away or truncated at any time (logrotate)."""
     format: Literal["auto", "json", "console"] = "auto"
     """``auto``: columns on a terminal, JSON in a pipe."""
 
@@ -225,64 +251,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     phones: PhonesSettings = PhonesSettings()
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without surprises: a key given twice is an error, and so is half a character (a lone surrogate)."""
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        if any("\ud800" <= char <= "\udfff" for char in str(node.value)):
-            raise yaml.constructor.ConstructorError(None, None, "half a character", node.start_mark)
-        return super().construct_scalar(node)
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key!r} is given twice", key_node.start_mark
-            )
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
-
-    Raises:
-        SettingsError: it cannot be read or is not YAML; names the file and, where there is one, the line.
-    """
-    # Never the cause, never a quoted text: both show lines of the file, and one may hold a password.
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}:" if error.problem_mark else ""
-        raise SettingsError(f"{path}:{line} {_problem(error)}") from None
-    except yaml.YAMLError:
-        raise SettingsError(f"{path}: is not YAML") from None
-    except RecursionError:
-        raise SettingsError(f"{path}: is nested too deeply") from None
-    except (ValueError, LookupError, AttributeError, TypeError):  # PyYAML's, of an impossible date or number
-        raise SettingsError(f"{path}: holds a date or number that there cannot be") from None
-
-
-def _problem(error: yaml.MarkedYAMLError) -> str:
-    """Return PyYAML's words, without what they quote: an alias or a tag may be a password that begins so."""
-    problem = error.problem or "is not YAML"
-    if problem.endswith("is given twice"):
-        return problem
-    return re.sub(r"('.'|'<[a-z ]+>')|'[^']*'", lambda quoted: quoted[1] or "'…'", problem)
-
-
 def _decode(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         if len(value) > 128 or not value.isprintable():
@@ -347,6 +315,7 @@ def load(path: Path) -> Settings:
         if not re.fullmatch(r"[0-9a-z]{32}", name):
             raise SettingsError(f"{path}: phones: {name!r} is not an account id (32 of 0-9 a-z)")
     _check_layers(settings.phones, path)
+    _check_networks(settings.web, path)
     replace = msgspec.structs.replace
     couch = settings.source.couch
     if (couch.user is None) != (couch.password is None):
@@ -357,6 +326,7 @@ def load(path: Path) -> Settings:
         settings,
         source=replace(settings.source, path=base / settings.source.path, couch=couch),
         store=replace(settings.store, path=base / settings.store.path),
+        log=replace(settings.log, file=None if settings.log.file is None else base / settings.log.file),
         templates=None if settings.templates is None else base / settings.templates,
     )
 
@@ -374,6 +344,14 @@ def _check_urls(raw: Any, path: Path) -> None:
             )
         if isinstance(url, str) and not url.startswith(("http://", "https://")):
             raise SettingsError(f"{said}an address begins with http:// or https://")
+
+
+def _check_networks(web: WebSettings, path: Path) -> None:
+    for one in web.trusted_proxies:
+        try:
+            ipaddress.ip_network(one)
+        except ValueError as error:
+            raise SettingsError(f"{path}: web.trusted_proxies: {error}") from None
 
 
 def _check_layers(phones: PhonesSettings, path: Path) -> None:

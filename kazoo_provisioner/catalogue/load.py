@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kazoo_provisioner.catalogue.models import Family, FamilySpec, FileSpec, Model, ModelSpec
-from kazoo_provisioner.settings import SettingsError, convert, read_yaml
+from kazoo_provisioner.settings import convert
+from kazoo_provisioner.yamlfile import SettingsError, read_yaml
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 BUNDLED = next(

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from kazoo_provisioner.settings import SettingsError, SourceSettings
+from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.base import Inbox, Memory
 from kazoo_provisioner.sources.couch.cluster import Cluster
 from kazoo_provisioner.sources.couch.errors import CouchError
@@ -17,6 +17,7 @@ from kazoo_provisioner.sources.couch.follow import Following
 from kazoo_provisioner.sources.couch.known import Known
 from kazoo_provisioner.sources.couch.read import Reader
 from kazoo_provisioner.sources.couch.server import Server
+from kazoo_provisioner.yamlfile import SettingsError
 
 log = structlog.get_logger()
 
