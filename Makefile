@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COUCH := tests/couchdb/node_modules/.package-lock.json
 
-.PHONY: help install run test check bench soak golden test-deps clean
+.PHONY: help install run test check bench soak golden container test-deps bench-deps clean
 
 help:
 	@echo "make run      serve the sample data on http://127.0.0.1:8080 and print what to try"
 	@echo "make test     everything CI runs: checks, then all tests"
 	@echo "make check    ruff, mypy, import-linter, the tests of the docs"
-	@echo "make bench    speed, as ratios to something measured in the same run"
+	@echo "make bench    speed, as ratios to something measured in the same run; ONLY=serve,power picks groups"
 	@echo "make soak     hundreds of random crashes, until you stop it"
+	@echo "make container  build a container image, with docker, podman or buildah"
 	@echo "make golden   write the golden files anew; look at the difference before you commit it"
 
 install: $(STAMP)
@@ -44,7 +45,7 @@ test: check $(COUCH)
 	$(BIN)/python -m tests.run
 
 bench: $(STAMP) $(COUCH)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
 soak: $(STAMP) $(COUCH)
 	$(BIN)/pytest tests/system/test_crash.py tests/system/test_couch.py -k "random or kills" --soak=$(or $(SOAK),300) -x
@@ -52,10 +53,16 @@ soak: $(STAMP) $(COUCH)
 golden: $(STAMP)
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_templates.py -k golden
 
+container:
+	@deploy/container.sh $(IMAGE)
+
 # What the tests use besides Python, on Debian.
 test-deps:
-	@missing=; for one in curl openssl node:nodejs npm; do command -v $${one%:*} >/dev/null || missing="$$missing $${one#*:}"; done; \
-	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -y -qq $$missing; }
+	@tests/install-deps.sh
+
+# What the benchmarks use besides that.
+bench-deps: test-deps
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { apt-get update -qq && apt-get install -y -qq nginx-light; }
 
 clean:
 	rm -rf $(VENV) tests/couchdb/node_modules var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,9 +3,11 @@
 The map of the package. Arrows point down: a room knows those below it, never its neighbours or those above
 (import-linter checks it, tests/test_house.py compares this page with the folders).
 
-    cli             serve | check | render | explain | models
+    cli             serve | check | render | explain | tail | models
     workshop        what `render` and `explain` look at
-    app             composition root: supervisor, reader, writer; the only file that knows everyone
+    tail            the log for people
+    supervisor      lock, sockets, children, the operator's pages
+    app             composition root: reader, writer; the only file that knows everyone
 
     sync            writer side: changes in, releases out
       affected        from a document that moved to the phones it concerns
@@ -17,11 +19,22 @@ The map of the package. Arrows point down: a room knows those below it, never it
       versions        new templates, code or settings: what they re-render
       run             the writer's loop
       explain         why a phone gets what it gets
+      requests        what a phone asked for last
     web             reader side: never computes
-      phones          a path to a stored file
+      paths           a path to an account and a file; the URLs of other provisioners
+      phones          an account and a file to what is stored
+      agents          what a User-Agent tells
       api             the catalogue, for kazoo-ui and Monster-UI
-      server          the sockets and one log line for each request
+      server          one log line for each request, and limits
+      connection      how many, how slow, and what is no HTTP
+      proxy_protocol  what a proxy says of its client before HTTP begins
+      remote          who asks, directly or through proxies
+      reply           an answer's bytes
+      notes           what a reader notes of requests and shares with the others
       ops             the operator's pages
+      figures         what they show, looked up beside the loop
+      status          the shape of /status
+      metrics         /metrics, for Prometheus
 
     sources         where documents come from
       base            what every source is: changes, positions, "caught up" marks, the inbox
@@ -52,7 +65,9 @@ The map of the package. Arrows point down: a room knows those below it, never it
       queue           causes and dirty marks
       releases        blobs, releases, served names, states, claims
       writer          all of it, for the one writer
-      reader          look-ups, for those who answer phones and operators
+      reader          look-ups, for those who answer phones
+      counts          counts, for the operator
+      access          what those who answer phones remember, in a file of its own
 
     catalogue       brands, families, models as data, pure
       models          the shape of family.yaml
@@ -70,6 +85,8 @@ The map of the package. Arrows point down: a room knows those below it, never it
 
     processes       children: started, watched, restarted
     logs            one pipeline, no secrets
+    columns         log lines for people
+    sink            where log lines go, holding nobody up
     settings        YAML into frozen structs
     yamlfile        YAML without surprises
     crashpoints     named places where tests kill the writer

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
-from kazoo_provisioner import app, logs
+from kazoo_provisioner import app, logs, tail
 from kazoo_provisioner.catalogue.load import CatalogueError
 from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
 from kazoo_provisioner.model.merge import Cannot
-from kazoo_provisioner.render.check import problems
+from kazoo_provisioner.render.check import collapsed, problems
 from kazoo_provisioner.render.engine import File, Renderer
 from kazoo_provisioner.settings import Settings
 from kazoo_provisioner.settings import load as load_settings
+from kazoo_provisioner.store.access import Access
 from kazoo_provisioner.store.schema import StoreError, translated
-from kazoo_provisioner.web.phones import parse_path
+from kazoo_provisioner.supervisor import Supervisor
+from kazoo_provisioner.web.remote import counted_as, plain
 from kazoo_provisioner.workshop import Workshop
 
 EXIT_UNUSABLE = 2
@@ -104,8 +107,11 @@ def main() -> None:
 
 @main.command()
 @_config_option
+@click.option(
+    "--web-workers", type=click.IntRange(1, 256), help="Processes that answer phones. [default: cores]"
+)
 @click.option("--try", "hints", is_flag=True, help="Print URLs to try once everything is ready.")
-def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes options by name
+def serve(config: Path, web_workers: int | None, hints: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Serve phones until SIGTERM. SIGHUP re-reads settings and templates.
 
     \b
@@ -115,10 +121,12 @@ def serve(config: Path, hints: bool) -> None:  # noqa: FBT001 - click passes opt
     with _errors():
         os.umask(0o077)
         settings = app.read_settings(config)
+        if web_workers:
+            settings = replace(settings, web=replace(settings.web, workers=web_workers))
         logs.configure(settings.log, "supervisor")
         Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child,
         app.source_of(settings)  # and so are certificates
-        asyncio.run(app.Supervisor(config, settings, _print_hints if hints else None).run())
+        asyncio.run(Supervisor(config, settings, _print_hints if hints else None).run())
 
 
 def _print_hints(urls: list[str]) -> None:
@@ -133,15 +141,14 @@ def _print_hints(urls: list[str]) -> None:
 @main.command(hidden=True)
 @click.argument("role", type=click.Choice(["reader", "writer", "renderer"]))
 @click.option("--alive", type=int, default=-1)
+@click.option("--number", type=int, default=1)
 @click.option("--sockets", default="")
-@click.option("--status-sockets", default="")
 @click.option("--store", type=click.Path(path_type=Path), required=True)
 @_config_option
-def child(role: str, alive: int, sockets: str, status_sockets: str, store: Path, config: Path) -> None:
+def child(role: str, alive: int, number: int, sockets: str, store: Path, config: Path) -> None:
     """Be one of the processes of `serve`."""
     os.umask(0o077)
-    phones, pages = ([int(fd) for fd in given.split(",") if fd] for given in (sockets, status_sockets))
-    sys.exit(app.child(role, config, store, alive, phones, pages))
+    sys.exit(app.child(role, number, config, store, alive, [int(fd) for fd in sockets.split(",") if fd]))
 
 
 @main.command()
@@ -162,7 +169,7 @@ def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes optio
     with _errors():
         settings = app.read_settings(config)
         catalogue = app.catalogue_of(settings)
-        found = _collapsed(problems(Renderer(catalogue)))
+        found = collapsed(problems(Renderer(catalogue)))
         source = settings.source
         app.source_of(settings)
         if source.type == "directory" and not source.path.is_dir():
@@ -183,22 +190,6 @@ def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes optio
     click.echo(
         f"{config}: fine. {len(catalogue.families)} families, {count} models: every template makes what it should."
     )
-
-
-def _collapsed(found: list[str]) -> list[str]:
-    """Say what is wrong with many models or samples once: the first of them, and how many more."""
-    first: dict[str, str] = {}
-    more: Counter[str] = Counter()
-    for problem in found:
-        case, said, reason = problem.partition(": ")
-        key = reason if said and re.fullmatch(r"[\w-]+(/[\w-]+)+( with sample '.*')?", case) else problem
-        if key in first:
-            more[key] += 1
-        first.setdefault(key, problem)
-    return [
-        f"{problem} (and {more[key]} more models or samples)" if more[key] else problem
-        for key, problem in first.items()
-    ]
 
 
 @main.command()
@@ -284,7 +275,8 @@ def _rendered(workshop: Workshop, mac: Mac, account: str) -> list[File]:
 def explain(what: str, account: str, config: Path) -> None:
     """Explain why a phone gets what it gets. WHAT is a MAC address, or the path or URL it asked for.
 
-    The first lines are the answer: status and reason. Then who has the MAC address, then the devices.
+    The first lines are the answer: status and reason. Then who has the MAC address, the devices, and what was
+    asked for last.
     Exit code 0: we know it; 4: no device has this MAC, or nothing has this name.
 
     \b
@@ -292,19 +284,67 @@ def explain(what: str, account: str, config: Path) -> None:
       kazoo-provisioner explain 00:15:65:aa:bb:cc
       kazoo-provisioner explain /p/<account id>/001565aabbcc.cfg
     """
+    url = re.match(r"\w+://([^/]*)", what)
     path = re.sub(r"^\w+://[^/]*|[?#].*$", "", what)
-    asked = parse_path(path) if "/" in what else None
-    if "/" in what and asked is None:
-        raise click.BadParameter(f"{what!r} is no path of ours: /p/[<account>/[<mac>/]]<file>")
-    if asked and account:
+    if "/" in what and account:
         raise click.UsageError("--account goes with a MAC address; a path says its account itself")
-    address = None if asked else _mac(what)
+    address = "" if "/" in what else _mac(what)
     with _workshop(config) as workshop:
-        if asked:
-            lines, known = workshop.explainer.path(path, *asked)
+        if address:
+            lines, known = workshop.explain(address, account)
         else:
-            lines, known = workshop.explainer.mac(address or "", account)
+            explained = workshop.explain_path(url[1] if url else "", path)
+            if explained is None:
+                raise click.BadParameter(f"{what!r} is no path of ours: /p/[<account>/[<mac>/]]<file>")
+            lines, known = explained
     click.echo("\n".join(lines))
+    sys.exit(0 if known else EXIT_NOT_FOUND)
+
+
+@main.command("tail")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.option("--account", "-a", default="", callback=_account, help="Only what is about this account.")
+@click.option("--mac", default="", help="Only what is about this phone.")
+@click.option("--errors", is_flag=True, help="Only warnings, errors and refused requests.")
+@click.option("--lines", "-n", type=click.IntRange(0), default=20, help="Lines to begin with, else 20.")
+@click.option("--no-follow", is_flag=True, help="End there, and do not wait for more.")
+@click.option("--json", "as_json", is_flag=True, help="Show lines as they are, for programs.")
+@_config_option
+def tail_(file: Path | None, account: str, mac: str, config: Path, **how: Any) -> None:
+    """Read the log: the last lines that match, then what comes. FILE is log.file, or else standard input (-).
+
+    \b
+    Examples:
+      kazoo-provisioner tail --mac 00:15:65:aa:bb:cc
+      kazoo-provisioner tail --errors --no-follow -n 100
+      journalctl -u kazoo-provisioner -o cat -f | kazoo-provisioner tail
+    """
+    wanted = tail.Filter(account, _mac(mac) if mac else "", errors=how["errors"])
+    with _errors():
+        where = tail.where(file, lambda: load_settings(config).log)
+        tail.run(where, wanted, how["lines"], follow=not how["no_follow"], as_json=how["as_json"])
+
+
+@main.command()
+@click.argument("address")
+@_config_option
+def forgive(address: str, config: Path) -> None:
+    """Answer an ADDRESS again that asked for too many phones we do not know (429, address_limited).
+
+    Works within a second, and begins its count anew. Exit code 4: it asked for nothing in vain.
+
+    \b
+    Example:
+      kazoo-provisioner forgive 203.0.113.7
+    """
+    counted = counted_as(plain(address))
+    if not counted:
+        raise click.BadParameter(f"{address!r} is not an IP address")
+    with _errors():
+        access = Access(app.read_settings(config).store.path)
+        known = access.forgive(counted)
+        access.close()
+    click.echo(f"{counted}: {'forgiven' if known else 'asked for nothing in vain'}")
     sys.exit(0 if known else EXIT_NOT_FOUND)
 
 

@@ -19,14 +19,28 @@ _STEADY = 60.0
 
 
 class Child:
-    """One child process, kept alive until `stop`."""
+    """One child process, kept alive until `stop`. `role` says what it is, `name` which one."""
 
-    def __init__(self, role: str, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+    def __init__(self, role: str, name: str, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
         self.role = role
+        self.name = name
+        self.restarts = 0
+        self._began: float | None = None
         self._arguments = arguments
         self._descriptors = descriptors
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it lives."""
+        alive = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and alive else None
+
+    @property
+    def up_s(self) -> float:
+        """Seconds that the process has lived, 0 while there is none."""
+        return time.monotonic() - self._began if self._began is not None and self.pid else 0.0
 
     async def keep(self) -> None:
         """Start the process, and again whenever it ends, with growing pauses."""
@@ -44,10 +58,11 @@ class Child:
             deaths = 1 if time.monotonic() - began > _STEADY else deaths + 1
             pause = _BACK_OFF[min(deaths, len(_BACK_OFF)) - 1]
             if problem:
-                log.error("child_not_started", role=self.role, problem=problem, restart_s=pause)
+                log.error("child_not_started", role=self.name, problem=problem, restart_s=pause)
             else:
-                log.error("process_died", role=self.role, code=code, restart_s=pause)
+                log.error("process_died", role=self.name, code=code, restart_s=pause)
             await asyncio.sleep(pause)
+            self.restarts += 1
 
     async def _run(self) -> int:
         # The write end stays with us alone: when we are gone, however we went, the child reads the end of it.
@@ -63,7 +78,8 @@ class Child:
             raise
         finally:
             os.close(alive)
-        log.info("process_started", role=self.role, pid=self._process.pid)
+        self._began = time.monotonic()
+        log.info("process_started", role=self.name, pid=self._process.pid)
         try:
             return await self._process.wait()
         finally:
@@ -83,7 +99,7 @@ class Child:
             try:
                 await asyncio.wait_for(self._process.wait(), seconds)
             except TimeoutError:
-                log.error("process_killed", role=self.role)
+                log.error("process_killed", role=self.name)
                 self.signal(signal.SIGKILL)
                 await self._process.wait()
 

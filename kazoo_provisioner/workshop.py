@@ -17,7 +17,9 @@ from kazoo_provisioner.store.schema import StoreError
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.explain import Explainer
 from kazoo_provisioner.sync.reconcile import Reconciler
+from kazoo_provisioner.sync.requests import last_requests
 from kazoo_provisioner.sync.run import SYNCED, Writer
+from kazoo_provisioner.web.paths import Paths
 from kazoo_provisioner.web.phones import Phones
 
 
@@ -38,8 +40,9 @@ class Workshop:
         self.store = self._open() or self._made()
         reader = Reader(self.store.folder)
         self._reader = reader
-        self._phones = Phones(reader, serve_without_account=settings.web.serve_without_account)
-        self.explainer = Explainer(self.store, self.catalogue, settings.phones, self._answer)
+        self._paths = Paths(settings.web.legacy_paths)
+        self._phones = Phones(reader, self._paths, serve_without_account=settings.web.serve_without_account)
+        self._explainer = Explainer(self.store, self.catalogue, settings.phones, self._answer)
 
     def _open(self) -> Store | None:
         """Open the service's store; None where there is none yet."""
@@ -98,10 +101,23 @@ class Workshop:
             )
         return store
 
-    def _answer(self, path: str) -> tuple[int, str]:
+    def _answer(self, host: str, path: str) -> tuple[int, str]:
         """Return status and reason of a phone's request, by what answers phones."""
-        answer = self._phones.answer("GET", path, None)
-        return answer.response.status, answer.reason
+        answer = self._phones.answer("GET", host, path, None)
+        return answer.reply.status, answer.reason
+
+    def explain(self, mac: str, account: str) -> tuple[list[str], bool]:
+        """Explain what a phone gets; return lines, and whether we know it."""
+        lines, known = self._explainer.mac(mac, account)
+        return [*lines, *last_requests(self._settings.store.path, mac)], known
+
+    def explain_path(self, host: str, path: str) -> tuple[list[str], bool] | None:
+        """Explain what a path gives, asked for at a host; None where it can be no file of ours."""
+        asked = self._paths.parse(host, path)
+        if asked is None:
+            return None
+        lines, known = self._explainer.path(host, path, asked.account, asked.file, asked.mac)
+        return [*lines, *(last_requests(self._settings.store.path, asked.mac) if asked.mac else [])], known
 
     def render(self, account: str, device: str, mac: Mac) -> list[File]:
         """Render a device's files as they would be made now; nothing is stored.

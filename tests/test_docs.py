@@ -19,7 +19,10 @@ from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.sources.couch.database import Reason
+from kazoo_provisioner.web.metrics import METRICS
+from kazoo_provisioner.web.status import Status
 from tests.support.code import PACKAGE, functions, logged, problem_codes, reasons, tree, warning_codes
+from tests.support.shapes import field_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "config" / "kazoo-provisioner.yaml"
@@ -101,13 +104,20 @@ def status_fields(module: str) -> set[str]:
 
 def test_every_field_of_status_is_described() -> None:
     service, _, source = section("docs/operations.md", "## /status").partition("In `source`:")
-    assert no_doubles(names(service)) == status_fields("store/reader.py")
+    assert no_doubles(names(service)) == field_paths(Status)
     no_doubles(names(source))
     of = {"couch": "sources/couch/source.py", "directory": "sources/directory.py"}
     assert {row[1] for row in rows(source)} <= {"both", *of}
     for kind, module in of.items():
         described = {row[0].strip("`") for row in rows(source) if row[1] in ("both", kind)}
         assert described == status_fields(module) | {"at"}, kind  # the writer adds that (sync.run)
+
+
+def test_every_metric_is_described_with_its_type_and_labels() -> None:
+    described = rows(section("docs/operations.md", "## /metrics"))
+    no_doubles([row[0] for row in described])
+    said = {row[0].strip("`"): (row[1], tuple(re.findall(r"`(\w+)`", row[2]))) for row in described}
+    assert said == {name: (kind.type, kind.labels) for name, kind in METRICS.items()}
 
 
 # Settings
@@ -215,8 +225,8 @@ def test_commands_and_options_in_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text()
     known = {n for n, c in cli.main.commands.items() if not c.hidden}
     assert set(re.findall(r"kazoo-provisioner (\w+)", section("README.md", "## Commands"))) == known
-    every = {o for c in cli.main.commands.values() for p in c.params for o in p.opts}
-    assert set(re.findall(r"`(--?[a-z]+)", readme)) <= every | {"--help", "-h", "--version"}
+    every = {o for c in cli.main.commands.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    assert set(re.findall(r"`(--?[a-z-]+)", readme)) <= every | {"--help", "-h", "--version"}
 
 
 def test_make_targets_that_pages_name_exist() -> None:

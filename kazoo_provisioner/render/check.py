@@ -1,6 +1,7 @@
 """Whether templates make what they should: every model, rendered with sample phones and read back."""
 
 import re
+from collections import Counter
 
 from kazoo_provisioner.catalogue.models import Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Phone
@@ -73,3 +74,19 @@ def _wrong_with(family: Family, file: File, what: str) -> list[str]:
         return [f"{what}: {file.name}: {error}"]
     twice = [name for name in duplicates(pairs) if name not in family.spec.repeats]
     return [f"{what}: {file.name}: {name} stands there twice" for name in twice]
+
+
+def collapsed(found: list[str]) -> list[str]:
+    """Say what is wrong with many models or samples once: the first of them, and how many more."""
+    first: dict[str, str] = {}
+    more: Counter[str] = Counter()
+    for problem in found:
+        case, said, reason = problem.partition(": ")
+        key = reason if said and re.fullmatch(r"[\w-]+(/[\w-]+)+( with sample '.*')?", case) else problem
+        if key in first:
+            more[key] += 1
+        first.setdefault(key, problem)
+    return [
+        f"{problem} (and {more[key]} more models or samples)" if more[key] else problem
+        for key, problem in first.items()
+    ]

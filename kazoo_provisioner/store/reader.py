@@ -1,9 +1,8 @@
-"""The store as those see it who answer phones: two point reads, nothing computed."""
+"""The store as those see it who answer phones: point reads, nothing computed."""
 
+import sqlite3
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import NamedTuple
 
 from kazoo_provisioner.store import schema
 
@@ -11,15 +10,22 @@ SOURCE = "status/source"
 """The note in which the writer leaves how its source does."""
 
 
-class Served(msgspec.Struct, frozen=True):
-    """A name that is served."""
+_FIND = (
+    "SELECT s.etag, s.ctype, s.model, s.sensitive, CASE WHEN s.etag=? THEN NULL ELSE b.data END "
+    "FROM served s JOIN blob b ON b.id=s.blob WHERE s.account=? AND s.name=?"
+)
+
+
+class Served(NamedTuple):
+    """What is served under a name."""
 
     etag: str
     ctype: str
     model: str
-    blob: int
-    sensitive: bool
-    """Made for one phone, so it may hold its secrets."""
+    sensitive: int
+    """Not 0: made for one phone, so it may hold its secrets."""
+    data: bytes | None
+    """None where the asker has it already."""
 
 
 class Reader:
@@ -33,20 +39,16 @@ class Reader:
         self._folder = folder
         self._db = schema.open_reader(folder)
 
-    def find(self, scope: str, name: str) -> Served | None:
-        """Return what is served under a lower-case name; scope is an account id or empty."""
-        with schema.translated(self._folder):
-            row = self._db.execute(
-                "SELECT etag, ctype, model, blob, sensitive FROM served WHERE account=? AND name=?",
-                (scope, name),
-            ).fetchone()
-        return Served(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
+    def find(self, scope: str, name: str, held: str = "") -> Served | None:
+        """Return what is served under a lower-case name, without the data where its etag is the one `held`.
 
-    def content(self, blob: int) -> bytes | None:
-        """Return a blob's content, or None when it was replaced since the name was found."""
-        with schema.translated(self._folder):
-            row = self._db.execute("SELECT data FROM blob WHERE id=?", (blob,)).fetchone()
-        return row[0] if row else None
+        Scope is an account id or empty.
+        """
+        try:
+            row = self._db.execute(_FIND, (held, scope, name)).fetchone()
+        except sqlite3.Error as error:
+            raise schema.translation(error, self._folder) from error
+        return Served(*row) if row else None
 
     def is_synced(self) -> bool:
         """Whether the first full pass ended, ever."""
@@ -63,30 +65,6 @@ class Reader:
         if not here:
             return "wrong_account"
         return "no_such_file" if None in here else str(here[0])
-
-    def status(self) -> dict[str, Any]:
-        """Return how the service does: what the writer said last, and counts."""
-        with schema.translated(self._folder):
-            notes = dict(
-                self._db.execute("SELECT key, value FROM meta WHERE key IN ('synced', ?)", (SOURCE,))
-            )
-            problems = dict(
-                self._db.execute(
-                    "SELECT problem, count(*) FROM phone WHERE problem IS NOT NULL GROUP BY problem"
-                )
-            )
-            phones = self._db.execute(
-                "SELECT count(*) FROM phone WHERE family IS NOT NULL AND device<>''"
-            ).fetchone()[0]
-            waiting = self._db.execute("SELECT count(*) FROM dirty").fetchone()[0]
-        said: dict[str, Any] = msgspec.json.decode(notes[SOURCE]) if SOURCE in notes else {}
-        return {
-            "synced": "synced" in notes,
-            "phones": phones,
-            "problems": problems,
-            "waiting_to_render": waiting,
-            "source": said,
-        }
 
     def close(self) -> None:
         """Close the file."""

@@ -95,7 +95,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        connection = _connect(f"file:{_quote(path)}?mode=rw")
+        connection = connect(path, "rw")
         with translated(folder):
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -105,7 +105,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
                 "PRAGMA temp_store=MEMORY"
             )  # what a savepoint could undo is not written to a file
             connection.execute("PRAGMA cache_size=-16384")  # KiB; the indexes of a large fleet
-            _migrate(connection, folder)
+            migrate(connection, path, MIGRATIONS)
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
     return connection
@@ -120,7 +120,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.exists():
         raise StoreError(f"{folder}: holds no store yet")
-    connection = _connect(f"file:{_quote(path)}?mode=ro")
+    connection = connect(path, "ro")
     with translated(folder):
         connection.execute("PRAGMA query_only=ON")
         connection.execute(f"PRAGMA mmap_size={1 << 30}")
@@ -135,24 +135,42 @@ def _quote(path: Path) -> str:
     return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a file of ours that is there, ``ro`` or ``rw``.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    uri = f"file:{_quote(path)}?mode={mode}"
     try:
         return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StoreError(f"{uri.partition(':')[2].partition('?')[0]}: cannot be opened: {error}") from error
+        raise StoreError(f"{path}: cannot be opened: {error}") from error
 
 
-def _migrate(connection: sqlite3.Connection, folder: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
+    """Bring a file to the schema of this program.
+
+    Raises:
+        StoreError: a newer program wrote it.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
+    if version > len(migrations):
         raise StoreError(
-            f"{folder}: was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
+            f"{path}: was written by a newer version (schema {version}, this one knows {len(migrations)}); "
             "upgrade, or start with an empty folder"
         )
-    for number in range(version, len(MIGRATIONS)):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;"
-        )
+    for number in range(version, len(migrations)):
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {migrations[number]} PRAGMA user_version={number + 1}; COMMIT;"
+            )
+        except sqlite3.OperationalError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            # Another process may have been faster.
+            if connection.execute("PRAGMA user_version").fetchone()[0] <= number:
+                raise
 
 
 _FINAL = {
@@ -172,12 +190,17 @@ def translated(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        if name in _FINAL:
-            raise StoreError(f"{folder / FILE}: {error}") from error
-        if name in _PASSING:
-            raise StoreUnavailableError(f"{folder / FILE}: {error}") from error
-        raise
+        raise translation(error, folder) from error
+
+
+def translation(error: sqlite3.Error, folder: Path, file: str = FILE) -> Exception:
+    """Return the error of ours that stands for one of SQLite's about the file; others as they are."""
+    name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+    if name in _FINAL:
+        return StoreError(f"{folder / file}: {error}")
+    if name in _PASSING:
+        return StoreUnavailableError(f"{folder / file}: {error}")
+    return error
 
 
 def lock(folder: Path, patience: float = 5.0) -> int:

@@ -40,13 +40,13 @@ _REASONS = {
 class Explainer:
     """Answers for one store.
 
-    `answer` gives status and reason of a path, by the code that answers phones: what is said here is what
+    `answer` gives status and reason of a host and path, by the code that answers phones: what is said here is what
     they get.
     """
 
     def __init__(
         self, store: Store, catalogue: Catalogue, phones: PhonesSettings,
-        answer: Callable[[str], tuple[int, str]],
+        answer: Callable[[str, str], tuple[int, str]],
     ) -> None:  # fmt: skip
         self._store = store
         self._catalogue = catalogue
@@ -61,16 +61,16 @@ class Explainer:
         for scope in (*([account] if account else _accounts(everyone)), ""):
             names = self._names(scope, mac)
             file = names[0] if names else f"{mac}.cfg"
-            status, reason = self._answer(_path(scope, file))
+            status, reason = self._answer("", _path(scope, file))
             why = self._why(reason, scope, file, mac, everyone)
             what = f"{', '.join(names)}; " if status == 200 else ""
             lines.append(f"{status} under {_path(scope)}: {what}{why}")
         return [*lines, *self._background(mac, account, everyone)], bool(everyone)
 
-    def path(self, path: str, account: str, file: str, mac: str) -> tuple[list[str], bool]:
-        """Explain a path: its account, file, and the MAC address that it names; any of them may be empty."""
+    def path(self, host: str, path: str, account: str, file: str, mac: str) -> tuple[list[str], bool]:
+        """Explain a URL: its account, file, and the MAC address that it names; any of them may be empty."""
         everyone = candidates(self._store, mac) if mac else []
-        status, reason = self._answer(path)
+        status, reason = self._answer(host, path)
         under = f"under account {self._named(account)}" if account else "without an account"
         lines = [f"{status} {under} for {file}: {self._why(reason, account, file, mac, everyone)}"]
         subject = self._server(account, file)
@@ -214,7 +214,7 @@ class Explainer:
         lines += [
             f"  file       {_path(scope, name)}  {size} bytes, ETag {etag[:12]}…"
             for scope, name, etag, size in self._store.releases.served_names(subject)
-            if self._answer(_path(scope, name))[0] == 200
+            if self._answer("", _path(scope, name))[0] == 200
         ]
         if self._store.queue.is_dirty(subject):
             lines.append("  pending    a newer change waits to be rendered")

@@ -109,8 +109,10 @@ class Ingest:
             self._store.queue.mark(subjects, cause, priority, now)
         # The first pass is told in one line, "caught_up"; what moves nothing is no news.
         tell = log.info if subjects and self.announce else log.debug
+        of = mac or (wire.mac_of(*old) if old else None)
+        fields = {"mac": of} if of else {}
         tell(
-            "document_changed", db=change.db, doc=change.id, rev=change.rev, type=kind,
+            "document_changed", db=change.db, doc=change.id, rev=change.rev, type=kind, **fields,
             deleted=new is None, phones=len(subjects),
         )  # fmt: skip
         return True

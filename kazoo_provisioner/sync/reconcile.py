@@ -58,6 +58,9 @@ class Reconciler:
         self._phones = phones
         self._code = code_version()
         self.announce = False
+        self.first_until = 0
+        """When the first pass ended, ms: what was marked before belongs to it."""
+        self._mac: str | None = None
         self._handed: list[str] = []
         self.head_start: HeadStart | None = None
         self.version = 0
@@ -120,13 +123,15 @@ class Reconciler:
         finally:
             if self.head_start:
                 self.head_start.drop(due.subject)
-        if outcome != "same":
-            tell = log.info if self.announce else log.debug
-            tell(
-                "phone_rendered" if kind == "phone" else f"{kind}_rendered",
-                subject=rest, outcome=outcome, ms=round((time.perf_counter() - started) * 1000, 2),
-                waited_ms=max(0, now - due.first_at),
-            )  # fmt: skip
+        if outcome == "same":
+            return
+        quiet = due.first_at <= self.first_until or (due.priority == BACKGROUND and outcome == "kept")
+        tell = log.info if self.announce and not quiet else log.debug
+        ms, waited = round((time.perf_counter() - started) * 1000, 2), max(0, now - due.first_at)
+        if kind == "phone":
+            tell("phone_rendered", subject=rest, mac=self._mac, outcome=outcome, ms=ms, waited_ms=waited)
+        else:
+            tell(f"{kind}_rendered", subject=rest, outcome=outcome, ms=ms, waited_ms=waited)
 
     def _failed(self, due: Due, problem: str, detail: str, now: int) -> None:
         delay = self._store.queue.postpone(due, now)
@@ -142,14 +147,9 @@ class Reconciler:
             state = msgspec.structs.replace(state, mac=wire.mac_of(*found) if found else None)
         self._store.releases.set_state(msgspec.structs.replace(state, problem=problem, detail=detail, at=now))
         log.error(
-            "render_failed",
-            subject=rest,
-            mac=state.mac,
-            problem=problem,
-            detail=detail,
-            attempt=due.attempts + 1,
-            retry_ms=delay,
-        )
+            "render_failed", subject=rest, mac=state.mac, problem=problem, detail=detail,
+            attempt=due.attempts + 1, retry_ms=delay,
+        )  # fmt: skip
 
     def _phone(self, due: Due, rest: str, now: int) -> str:
         account, _, device = rest.partition("/")
@@ -157,6 +157,7 @@ class Reconciler:
         state = self._store.releases.state(due.subject) or PhoneState(due.subject, account, device)
         doc = found[1] if found and found[0] == "device" else None
         mac = wire.mac_of("device", doc) if doc else None
+        self._mac = mac or state.mac
         scopes = self._scopes(account, device, mac, state.mac, now)
         crash_point("reconcile.claimed")
         if doc is None or mac is None:

@@ -60,6 +60,7 @@ class Writer:
         self._inbox = Inbox()
         self._caught_up = store.meta(SYNCED) is not None
         self._first_marks = 0  # when the first pass had marked everything, ms
+        self._first_until = int(store.meta(SYNCED) or 0)
         self._told = False
         self._stopping = False
         self._reload: tuple[Renderer, PhonesSettings] | None = (renderer, phones)
@@ -198,8 +199,9 @@ class Writer:
     def _note_synced(self) -> None:
         """Note the end of the first full pass: everything that it marked was tried."""
         if not self._ingest.announce and self._told and not self._store.queue.untried(self._first_marks):
+            self._first_until = now_ms()
             with self._store.transaction():
-                self._store.set_meta(SYNCED, str(now_ms()))
+                self._store.set_meta(SYNCED, str(self._first_until))
             self._announce(each=True)
             self._store.hurry(on=False)
             self._end_head_start()
@@ -213,6 +215,7 @@ class Writer:
     def _announce(self, *, each: bool) -> None:
         """Log each change at level info: not during the first pass, which is told as a whole."""
         self._ingest.announce = self._reconciler.announce = each
+        self._reconciler.first_until = self._first_until
 
     def _until_due(self) -> float:
         next_at = self._store.queue.next_at()

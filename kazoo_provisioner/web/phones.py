@@ -1,120 +1,87 @@
 """Answers phones: a path to a name, a name to a stored file. Nothing is computed, nothing else is read.
 
-Paths below ``/p``: ``<account>/<file>``, ``<account>/<mac>/<file>``, ``<file>``; in any case. What is not
-served is one and the same 404, whatever the reason; the reason goes to the log.
+What is not served is one and the same 404, whatever the reason; the reason goes to the log.
 """
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
-from aiohttp import web
-
-from kazoo_provisioner.model.ids import parse_account_id
-from kazoo_provisioner.store.reader import Reader
+from kazoo_provisioner.store.reader import Reader, Served
 from kazoo_provisioner.store.schema import StoreError
-
-PREFIX = "/p/"
-_FILE = re.compile(r"[a-z0-9][a-z0-9._\-]{0,127}")
-_MAC = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
-_NO_MAC = "000000000"
-"""So many zeros begin no phone's address, but the names of common files (``y000000000028.cfg``)."""
+from kazoo_provisioner.web.paths import Asked, Paths
+from kazoo_provisioner.web.reply import Reply, plain
 
 RETRY_AFTER = 10
 """Seconds after which a phone may ask again while we are not synced."""
 
-
-class Asked(NamedTuple):
-    """What a path asks for. `mac` is the one in the file's name, empty for files that name no phone."""
-
-    account: str
-    file: str
-    mac: str
+_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+"""The usual If-None-Match: one tag."""
+NOT_FOUND = plain(404, "Not found\n").parts
+_REFUSED = plain(405, "Not allowed\n", "Allow: GET, HEAD\r\n").parts
+_LATER = plain(503, "Not ready\n", f"Retry-After: {RETRY_AFTER}\r\n").parts
 
 
 class Answer(NamedTuple):
-    """A response, and why it is what it is."""
+    """A reply, and why it is what it is."""
 
-    response: web.Response
+    reply: Reply
     reason: str
     asked: Asked | None = None
     model: str = ""
-
-
-def parse_path(raw: str) -> Asked | None:
-    """Read a raw request path (query already gone); None for one that can name no file of ours.
-
-    Phones join a URL and a name as they please, so runs of slashes count as one.
-    """
-    try:
-        path = re.sub("/+", "/", unquote_to_bytes(raw).decode("ascii").lower())
-    except UnicodeDecodeError:
-        return None
-    if not path.startswith(PREFIX):
-        return None
-    parts = path[len(PREFIX) :].split("/")
-    if len(parts) > 3 or not _FILE.fullmatch(parts[-1]):
-        return None
-    file = parts[-1]
-    mac = next((found for found in _MAC.findall(file) if not found.startswith(_NO_MAC)), "")
-    if len(parts) == 1:
-        return Asked("", file, mac)
-    account = parse_account_id(parts[0])
-    if account is None:
-        return None
-    if len(parts) == 3:
-        if not re.fullmatch(r"[0-9a-f]{12}", parts[1]) or (mac and mac != parts[1]):
-            return None
-        mac = mac or parts[1]
-    return Asked(account, file, mac)
+    public: bool = False
+    """Whether what was sent is everybody's."""
 
 
 class Phones:
     """The handler of phones' requests."""
 
-    def __init__(self, reader: Reader, *, serve_without_account: bool) -> None:
+    def __init__(self, reader: Reader, paths: Paths, *, serve_without_account: bool) -> None:
         self._reader = reader
+        self._parse = paths.parse
         self._bare = serve_without_account
 
-    def answer(self, method: str, raw_path: str, if_none_match: str | None) -> Answer:
+    def answer(self, method: str, host: str, raw_path: str, if_none_match: str | None) -> Answer:
         """Answer a request."""
-        asked = parse_path(raw_path)
+        asked = self._parse(host, raw_path)
         if asked is None:
-            return Answer(_not_found(), "no_such_path")
+            return Answer(Reply(*NOT_FOUND), "no_such_path")
         if method not in ("GET", "HEAD"):
-            return Answer(_refused(), "method", asked)
+            return Answer(Reply(*_REFUSED), "method", asked)
         try:
-            return self._stored(asked, method, if_none_match)
+            return self._stored(asked, if_none_match)
         except StoreError:
-            return Answer(_later(), "store_unavailable", asked)
+            return Answer(Reply(*_LATER), "store_unavailable", asked)
 
-    def _stored(self, asked: Asked, method: str, if_none_match: str | None) -> Answer:
-        served = self._reader.find(asked.account, asked.file)
+    def _stored(self, asked: Asked, if_none_match: str | None) -> Answer:
+        held = _TAG.fullmatch(if_none_match) if if_none_match else None
+        tag = held[1] if held else ""
+        served = self._reader.find(asked.account, asked.file, tag)
         if served is None and asked.account:
             # Common files are everybody's; a phone's own are only its account's.
-            common = self._reader.find("", asked.file)
+            common = self._reader.find("", asked.file, tag)
             served = common if common and not common.sensitive else None
         if served is None:
             return self._missing(asked)
         if served.sensitive and not asked.account and not self._bare:
-            return Answer(_not_found(), "account_required", asked)
-        headers = {"ETag": f'"{served.etag}"', "Cache-Control": "private, no-cache"}
-        if if_none_match and _matches(if_none_match, served.etag):
-            return Answer(web.Response(status=304, headers=headers), "not_modified", asked, served.model)
-        body = self._reader.content(served.blob)
-        if body is None:  # replaced between the two reads: what is there now is right
-            return self._stored(asked, method, if_none_match)
-        headers |= {"Content-Type": served.ctype, "X-Content-Type-Options": "nosniff"}
-        response = web.Response(body=body, headers=headers)
-        return Answer(response, "served", asked, served.model)
+            return Answer(Reply(*NOT_FOUND), "account_required", asked)
+        return _found(served, asked, if_none_match)
 
     def _missing(self, asked: Asked) -> Answer:
         if not asked.account and asked.mac and not self._bare:
-            return Answer(_not_found(), "account_required", asked)
+            return Answer(Reply(*NOT_FOUND), "account_required", asked)
         if not self._reader.is_synced():
-            return Answer(_later(), "not_synced", asked)
+            return Answer(Reply(*_LATER), "not_synced", asked)
         reason = self._reader.why_not(asked.account, asked.mac) if asked.mac else "no_such_file"
-        return Answer(_not_found(), reason, asked)
+        return Answer(Reply(*NOT_FOUND), reason, asked)
+
+
+def _found(served: Served, asked: Asked, if_none_match: str | None) -> Answer:
+    lines = f'ETag: "{served.etag}"\r\nCache-Control: private, no-cache\r\n'
+    public = not served.sensitive
+    if served.data is None or (if_none_match and _matches(if_none_match, served.etag)):
+        return Answer(Reply(304, lines, b""), "not_modified", asked, served.model, public)
+    lines += f"Content-Type: {served.ctype}\r\nX-Content-Type-Options: nosniff\r\n"
+    return Answer(Reply(200, lines, served.data), "served", asked, served.model, public)
 
 
 def _matches(header: str, etag: str) -> bool:
@@ -122,15 +89,3 @@ def _matches(header: str, etag: str) -> bool:
     if header.strip() == "*":
         return True
     return any(part.strip().removeprefix("W/") == f'"{etag}"' for part in header.split(","))
-
-
-def _not_found() -> web.Response:
-    return web.Response(status=404, text="Not found\n")
-
-
-def _refused() -> web.Response:
-    return web.Response(status=405, text="Not allowed\n", headers={"Allow": "GET, HEAD"})
-
-
-def _later() -> web.Response:
-    return web.Response(status=503, text="Not ready\n", headers={"Retry-After": str(RETRY_AFTER)})

@@ -1,16 +1,18 @@
-"""Speed, as ratios of series that were measured in turn in one run. Absolute figures are the machine's."""
+"""Speed, as ratios of series that were measured in turn in one run. Absolute figures are the machine's.
 
+One table, each row with what it was measured against, and its target; and JSON of the same. ``--only`` picks groups.
+"""
+
+import argparse
 import json
-import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+import structlog
 
 from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.catalogue.models import Model
@@ -18,8 +20,10 @@ from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import Renderer
-from tests.benchmarks import couch
-from tests.support import couchdb, kazoo
+from tests.benchmarks import couch, loads, power_cut, rerender, serve, starts
+from tests.benchmarks.fleets import Bench, Scale
+from tests.benchmarks.table import Row, as_json, at_most, machine, show
+from tests.support import couchdb, kazoo, runlog
 from tests.support.world import Harness
 
 ROUNDS = 7
@@ -131,25 +135,67 @@ def load_time() -> dict[str, float]:
     }
 
 
-def main() -> None:
-    import structlog
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+def rendering() -> list[Row]:
     renderer = Renderer(load())
-    results = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "a phone's files, all lines and keys / bare Jinja2 of the same templates": render_ratio(renderer),
-        "a phone from document to served / rendering it": writer_ratio(renderer),
-        "catalogue": load_time(),
-    }
-    if couchdb.installed():
-        results |= couch.figures(renderer, bare(renderer, couch.like_the_fleet))
-    for name, figures in results.items():
-        text = figures if isinstance(figures, str) else ", ".join(f"{k} {v:.2f}" for k, v in figures.items())
-        print(f"{name}: {text}")
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "var/bench.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n")
+    phone = render_ratio(renderer)
+    return [
+        Row(
+            "render of a phone: all its files, lines and keys, escaping on",
+            "bare Jinja2, the same templates", phone, "1.25 at most", at_most(phone["ratio"], 1.25),
+        ),
+        Row("a phone from document to served", "rendering it", writer_ratio(renderer)),
+        Row("catalogue", figures=load_time()),
+    ]  # fmt: skip
+
+
+def following() -> list[Row]:
+    if not couchdb.installed():
+        return [Row("CouchDB", note="the tests' CouchDB is not installed (make test installs it)")]
+    renderer = Renderer(load())
+    found = couch.figures(renderer, bare(renderer, couch.like_the_fleet))
+    return [Row(*name.partition(" / ")[::2], figures) for name, figures in found.items()]
+
+
+def with_wrk(work: Callable[[Bench], list[Row]]) -> Callable[[Bench], list[Row]]:
+    """What cannot be measured without wrk says so."""
+    if loads.installed():
+        return work
+    return lambda _bench: [
+        Row(work.__module__.rpartition(".")[2], note="wrk is not installed (make bench-deps)")
+    ]
+
+
+GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
+    "render": lambda _bench: rendering(),
+    "serve": with_wrk(serve.figures),
+    "power": power_cut.figures,
+    "rerender": with_wrk(rerender.figures),
+    "starts": starts.figures,
+    "couch": lambda _bench: following(),
+}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--only", default="", help=f"some of {', '.join(GROUPS)}, with commas")
+    arguments.add_argument("--out", type=Path, default=Path("var/bench.json"))
+    given = arguments.parse_args()
+    chosen = [name for name in given.only.split(",") if name] or list(GROUPS)
+    if unknown := set(chosen) - set(GROUPS):
+        arguments.error(f"there is no {', '.join(sorted(unknown))}")
+    host, rows = machine(), []
+    with tempfile.TemporaryDirectory() as folder:
+        runlog.start(Path(folder) / "run.log")
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        bench = Bench(Path(folder), Scale())
+        for name in chosen:
+            began = time.perf_counter()
+            rows += GROUPS[name](bench)
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+        # Before the folder goes: to remove so many files can take a while.
+        print(f"\n{', '.join(f'{name} {value}' for name, value in host.items())}\n\n{show(rows)}", flush=True)
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps({"machine": host, "rows": as_json(rows)}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

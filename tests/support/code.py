@@ -154,7 +154,7 @@ def warning_codes() -> set[str]:
 
 def reasons() -> set[str]:
     """Reasons of a request that are not problems of a phone."""
-    found = {code for call in calls("Answer") for code in text_at(call, 1)}
+    found = {code for call in calls("Answer") for code in text_at(call, 1)} | {"limited"}  # web/server.py
     for path, name in (
         ("web/phones.py", "_missing"),
         ("web/api.py", "answer"),

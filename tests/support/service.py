@@ -31,17 +31,26 @@ class Service:
     """One running `kazoo-provisioner serve`."""
 
     def __init__(
-        self, folder: Path, documents: Path | str, extra: str = "", env: dict[str, str] | None = None
+        self,
+        folder: Path,
+        documents: Path | str,
+        extra: str = "",
+        env: dict[str, str] | None = None,
+        web: str = "",
     ) -> None:
-        """Of a folder of documents, or of a source written as in the settings (``{type: couch, …}``)."""
+        """Of a folder of documents, or of a source written as in the settings (``{type: couch, …}``).
+
+        `extra` stands in place of PHONES, `web` adds to what stands under ``web`` (``workers: 1, idle: 3``).
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "settings.yaml"
         source = documents if isinstance(documents, str) else f"{{path: {documents}, poll: 0.1}}"
-        if not self.config.exists() or extra:
+        if not self.config.exists() or extra or web:
             self.config.write_text(
                 f"source: {source}\nstore: {{path: {folder / 'store'}}}\n"
-                f"web: {{listen: ['127.0.0.1:0'], status: '127.0.0.1:0'}}\nlog: {{level: debug, format: json}}\n{extra or PHONES}"
+                f"web: {{listen: ['127.0.0.1:0'], status: '127.0.0.1:0'{f', {web}' if web else ''}}}\n"
+                f"log: {{level: debug, format: json}}\n{extra or PHONES}"
             )
         self._env = os.environ | (env or {})
         self.events: list[dict[str, Any]] = []
@@ -130,12 +139,12 @@ class Service:
             time.sleep(0.02)
 
     def pids(self, role: str) -> int:
-        """The newest process of a role."""
+        """The newest process of a role (``reader`` is any of them)."""
         self.drain()
         return next(
             int(e["pid"])
             for e in reversed(self.events)
-            if e["event"] == "process_started" and e["role"] == role
+            if e["event"] == "process_started" and role in (e["role"], e["role"].partition("-")[0])
         )
 
     def signal(self, number: signal.Signals) -> None:

@@ -14,7 +14,7 @@ async def test_a_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest
     python = sys.executable
     monkeypatch.setattr(processes, "_BACK_OFF", (0.05,))
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    child = processes.Child("reader", [], [])
+    child = processes.Child("reader", "reader-1", [], [])
     with structlog.testing.capture_logs() as logs:
         keeper = asyncio.create_task(child.keep())
 

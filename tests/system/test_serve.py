@@ -131,7 +131,7 @@ def test_protocol(tmp_path: Path, folder: Folder) -> None:
         service.stop()
         asked = [e for e in service.events if e["event"] == "phone_request"]
         reasons = [e["reason"] for e in asked if e["status"] == 404]
-        assert reasons == list(misses.values())
+        assert sorted(reasons) == sorted(misses.values())  # several readers write
         assert {e["reason"] for e in asked if e["status"] == 200} == {"served"}
         assert all(e["event"] != "not_json" for e in service.events)
 

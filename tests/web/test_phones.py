@@ -10,7 +10,8 @@ from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.store.reader import Served
 from kazoo_provisioner.store.schema import StoreUnavailableError
 from kazoo_provisioner.web import api
-from kazoo_provisioner.web.phones import Asked, Phones, parse_path
+from kazoo_provisioner.web.paths import Asked, Paths
+from kazoo_provisioner.web.phones import Answer, Phones
 from tests.support.kazoo import account_id
 
 HERE = account_id(1)
@@ -35,7 +36,7 @@ MAC = "001565aabbcc"
     ],
 )  # fmt: skip
 def test_paths(path: str, asked: Asked) -> None:
-    assert parse_path(path) == asked
+    assert Paths().parse("", path) == asked
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_paths(path: str, asked: Asked) -> None:
     ],
 )  # fmt: skip
 def test_paths_that_name_nothing(path: str) -> None:
-    asked = parse_path(path)
+    asked = Paths().parse("", path)
     # An account id alone is a name like any other, of a file that nobody has.
     assert asked is None or (path == f"/p/{HERE}" and asked.file == HERE)
 
@@ -60,7 +61,7 @@ def test_paths_that_name_nothing(path: str) -> None:
     )
 )
 def test_any_path_is_read_or_refused(path: str) -> None:
-    asked = parse_path(path)
+    asked = Paths().parse("", path)
     if asked:
         assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,127}", asked.file)
         assert asked.account == "" or re.fullmatch(r"[0-9a-z]{32}", asked.account)
@@ -72,7 +73,7 @@ class OneFile:
 
     broken = False
 
-    def find(self, scope: str, name: str) -> Served | None:
+    def find(self, scope: str, name: str, held: str = "") -> Served | None:
         if self.broken:
             raise StoreUnavailableError("disk")
         known = {
@@ -83,10 +84,9 @@ class OneFile:
         }
         known |= {(HERE, f"ata{MAC}.xml"): True, ("", f"ata{MAC}.xml"): True}
         sensitive = known.get((scope, name))
-        return None if sensitive is None else Served("e" * 32, "text/plain", "t46", 1, sensitive)
-
-    def content(self, blob: int) -> bytes | None:
-        return b"x" if blob == 1 else None
+        return None if sensitive is None else Served(
+            "e" * 32, "text/plain", "t46", sensitive, None if held == "e" * 32 else b"x"
+        )  # fmt: skip
 
     def is_synced(self) -> bool:
         return True
@@ -95,13 +95,21 @@ class OneFile:
         return "unknown_mac"
 
 
+def made(reader: OneFile, *, bare: bool = True) -> Phones:
+    return Phones(reader, Paths(), serve_without_account=bare)  # type: ignore[arg-type]
+
+
+def ask(phones: Phones, path: str, header: str | None = None) -> Answer:
+    return phones.answer("GET", "prov.example.com", path, header)
+
+
 def statuses(phones: Phones, *paths: str) -> list[int]:
-    return [phones.answer("GET", path, None).response.status for path in paths]
+    return [ask(phones, path).reply.status for path in paths]
 
 
 def test_scopes() -> None:
     """A common file is served below any account; a phone's only below its own, or without one where allowed."""
-    phones = Phones(OneFile(), serve_without_account=True)  # type: ignore[arg-type]
+    phones = made(OneFile())
     other = account_id(2)
     assert statuses(phones, f"/p/{HERE}/common.cfg", f"/p/{other}/common.cfg", "/p/common.cfg") == [
         200,
@@ -120,7 +128,7 @@ def test_scopes() -> None:
         f"/p/{other}/book.xml",
         "/p/book.xml",
     ) == [200, 200, 404, 404]
-    closed = Phones(OneFile(), serve_without_account=False)  # type: ignore[arg-type]
+    closed = made(OneFile(), bare=False)
     assert statuses(closed, f"/p/{HERE}/{MAC}.cfg", f"/p/{MAC}.cfg", "/p/common.cfg") == [200, 404, 200]
     # Whatever the name looks like: what was made for a phone is that phone's.
     assert statuses(closed, f"/p/{HERE}/ata{MAC}.xml", f"/p/ata{MAC}.xml", f"/p/{other}/ata{MAC}.xml") == [
@@ -133,9 +141,9 @@ def test_scopes() -> None:
 def test_a_store_in_trouble_is_503() -> None:
     reader = OneFile()
     reader.broken = True
-    answer = Phones(reader, serve_without_account=True).answer("GET", f"/p/{MAC}.cfg", None)  # type: ignore[arg-type]
-    assert (answer.response.status, answer.reason) == (503, "store_unavailable")
-    assert "Retry-After" in answer.response.headers
+    answer = ask(made(reader), f"/p/{MAC}.cfg")
+    assert (answer.reply.status, answer.reason) == (503, "store_unavailable")
+    assert "Retry-After: " in answer.reply.parts[1]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +160,11 @@ def test_a_store_in_trouble_is_503() -> None:
     ],
 )
 def test_if_none_match(header: str, status: int) -> None:
-    phones = Phones(OneFile(), serve_without_account=True)  # type: ignore[arg-type]
-    answer = phones.answer("GET", f"/p/{MAC}.cfg", header)
-    assert answer.response.status == status
-    assert answer.response.headers["ETag"] == f'"{"e" * 32}"'
+    phones = made(OneFile())
+    answer = ask(phones, f"/p/{MAC}.cfg", header)
+    assert answer.reply.status == status
+    assert f'ETag: "{"e" * 32}"\r\n' in answer.reply.parts[1]
+    assert answer.reply.content == (b"x" if status == 200 else b"")
 
 
 def test_the_catalogue_keeps_to_what_the_uis_can_read() -> None:

@@ -1,0 +1,202 @@
+"""What a reader notes of requests, and shares with the other readers through ``access.db``.
+
+Noting is a line in memory; once a second the lines are written, all of them, in a thread. What a phone gets
+never waits for that, and is the same without the file.
+"""
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from kazoo_provisioner.settings import WebSettings
+from kazoo_provisioner.store.access import Access, Miss, Request
+from kazoo_provisioner.store.schema import StoreError
+from kazoo_provisioner.web.remote import counted_as
+
+log = structlog.get_logger()
+
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
+"""Seconds: upper bounds of the histogram of how long answers took."""
+
+_BOUNDS = (*(str(bound) for bound in BUCKETS), "+Inf")
+_EVERY = 1.0
+"""Seconds between two writes."""
+_SOON = 0.05
+"""Seconds after which something asked for in vain is written: limits hold in all readers."""
+_SHARE = 20
+"""A write is followed by a pause of so many times its length."""
+_MOST = 20_000
+"""Lines in memory at most, of each kind; more are not noted."""
+_HOUSE = 600.0
+"""Seconds between two times that old lines are dropped."""
+
+
+_T = TypeVar("_T")
+
+
+async def _thread(work: Callable[..., _T], *given: Any) -> _T:
+    """Do what may wait in a thread. Who is cancelled waits for its end: nobody else may use the file meanwhile."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait((doing,))
+        raise
+
+
+class Notes:
+    """The notes of one reader. `first`: the reader that drops what is old."""
+
+    def __init__(self, folder: Path, settings: WebSettings, *, first: bool) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._first = first
+        self._reads: Access | None = None
+        self._writes: Access | None = None
+        self._requests: dict[tuple[str, str, str], Request] = {}
+        self._misses: dict[tuple[str, str], Miss] = {}
+        self._tallies: Counter[str] = Counter()
+        self._times = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self.limited: dict[str, int] = {}
+        self._version = -1
+        self._wake = asyncio.Event()
+        self._failing = False
+        self._house = time.monotonic()
+
+    def request(self, request: Request, kind: str, seconds: float, sent: int) -> None:
+        """Note a request that was answered. `kind`: ``phone`` or ``api``; `sent`: bytes of the body."""
+        tallies = self._tallies
+        tallies[f"requests {kind} {request.status} {request.reason}"] += 1
+        tallies["bytes"] += sent
+        self._times[bisect_left(BUCKETS, seconds)] += 1
+        self._seconds += seconds
+        if request.mac and (len(self._requests) < _MOST):
+            self._requests[request[:3]] = request
+
+    def count(self, name: str) -> None:
+        """Count something else that happened."""
+        self._tallies[name] += 1
+
+    def missed(self, remote: str, name: str, at: int) -> None:
+        """Note that an address asked for something in vain."""
+        address = counted_as(remote)
+        if self._settings.miss_limit and len(self._misses) < _MOST:
+            self._misses[address, name] = Miss(address, name, at)
+            self._wake.set()
+
+    def refuses(self, remote: str, mac: str) -> bool:
+        """Whether an address asked for too much in vain, and this phone got nothing there before."""
+        address = counted_as(remote)
+        until = self.limited.get(address)
+        if until is None or until <= time.time():
+            return False
+        try:
+            places = self._reads.places(mac) if mac and self._reads else ()
+            return not any(counted_as(place) == address for place in places)
+        except StoreError:
+            return True
+
+    async def run(self) -> None:
+        """Write what was noted, for ever."""
+        pause = 0.0
+        while True:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            self._wake.clear()
+            await self.flush()
+            pause = max(_SOON, (time.monotonic() - began) * _SHARE)
+            try:
+                await asyncio.wait_for(self._wake.wait(), max(0.0, _EVERY - pause))
+            except TimeoutError:
+                continue
+
+    async def flush(self) -> None:
+        """Write what was noted so far, and learn what the other readers wrote."""
+        requests, self._requests = self._requests, {}
+        misses, self._misses = self._misses, {}
+        tallies = self._taken()
+        try:
+            if requests or misses or tallies:
+                limited = await _thread(self._write, requests, misses, tallies)
+                requests, misses, tallies = {}, {}, {}
+                for address in limited:
+                    log.warning(
+                        "address_limited", remote=address, limit=self._settings.miss_limit,
+                        seconds=int(self._settings.miss_window),
+                    )  # fmt: skip
+            self._learn()
+            if self._first and time.monotonic() - self._house > _HOUSE:
+                self._house = time.monotonic()
+                await _thread(self._forget)
+            if self._failing:
+                log.info("access_available")
+            self._failing = False
+        except StoreError as error:
+            self._keep(requests, misses, tallies)
+            if not self._failing:
+                log.error("access_unavailable", problem=str(error))
+            self._failing = True
+
+    def _taken(self) -> dict[str, float]:
+        """Take the counts, the histogram's among them."""
+        tallies: dict[str, float] = dict(self._tallies)
+        if any(self._times):
+            tallies |= {f"seconds {bound}": n for bound, n in zip(_BOUNDS, self._times, strict=True) if n}
+            tallies["seconds sum"] = self._seconds
+        self._tallies, self._times, self._seconds = Counter(), [0] * (len(BUCKETS) + 1), 0.0
+        return tallies
+
+    def _write(
+        self, requests: dict[tuple[str, str, str], Request], misses: dict[tuple[str, str], Miss],
+        tallies: dict[str, float],
+    ) -> list[str]:  # fmt: skip
+        if self._writes is None:
+            self._writes = Access(self._folder)
+        settings = self._settings
+        return self._writes.write(
+            requests.values(), misses.values(), tallies, settings.miss_limit, settings.miss_window
+        )
+
+    def _learn(self) -> None:
+        if self._reads is None:
+            self._reads = Access(self._folder)
+        version = self._reads.version()
+        if version != self._version:
+            self.limited = self._reads.limited(time.time())
+            self._version = version
+
+    def _forget(self) -> None:
+        if self._writes:
+            self._writes.forget(time.time(), self._settings.miss_window)
+
+    def _keep(
+        self, requests: dict[tuple[str, str, str], Request], misses: dict[tuple[str, str], Miss],
+        tallies: dict[str, float],
+    ) -> None:  # fmt: skip
+        """Put back what could not be written, as far as there is room; the file is opened anew next time."""
+        self._requests = dict(list((requests | self._requests).items())[:_MOST])
+        self._misses = dict(list((misses | self._misses).items())[:_MOST])
+        self._seconds += tallies.pop("seconds sum", 0.0)
+        for number, bound in enumerate(_BOUNDS):
+            self._times[number] += int(tallies.pop(f"seconds {bound}", 0))
+        self._tallies.update(tallies)
+        for one in (self._reads, self._writes):
+            if one:
+                one.close()
+        self._reads = self._writes = None
+        self._version = -1
+
+    async def close(self) -> None:
+        """Write the last of it."""
+        await self.flush()
+        for one in (self._reads, self._writes):
+            if one:
+                one.close()
+        self._reads = self._writes = None
