@@ -27,6 +27,8 @@ _WIDTHS = {"status": 3, "reason": 13, "mac": 17, "file": 18, "account": 11, "rem
 """Columns of requests."""
 _SPARE = ("host", "bytes")
 """Left out of requests where the terminal is too narrow for columns."""
+_USUAL = (("method", "GET"), ("deleted", False))
+"""What is shown only where it is something else."""
 _EVENT = 16
 _AGENT_LEAST = 12
 _LAST_LEAST = 40
@@ -111,7 +113,7 @@ def _cells(fields: Mapping[str, Any], last: str | None, *, padded: bool) -> list
         width = _WIDTHS.get("file" if name == "path" else name, 0) if padded else 0
         cells.append((f"{text:>{width}}" if name == "ms" else f"{text:<{width}}", colour))
     for name, value in fields.items():
-        if name in done or value is None or value == "" or (name, value) == ("method", "GET"):
+        if name in done or value is None or value == "" or (name, value) in _USUAL:
             continue
         cells.append((f"{_text(name)}={_value(name, value)}", 0))
     return cells

@@ -35,11 +35,12 @@ def open_sockets(listen: tuple[str, ...], setting: str = "web.listen") -> list[s
     Raises:
         SettingsError: an address is none, or is taken.
     """
-    sockets = []
+    sockets: list[socket.socket] = []
     for address in listen:
         host, colon, port = address.rpartition(":")
         host = host.strip("[]")
-        if not colon or not port.isdecimal() or int(port) > 65535:
+        is_name = host.isascii() and host.isprintable()
+        if not colon or not is_name or not port.isdecimal() or int(port) > 65535:
             raise SettingsError(f"{setting}: {address!r} is not host:port")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:

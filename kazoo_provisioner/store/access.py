@@ -95,6 +95,13 @@ class Access:
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
         self._db = schema.connect(path, "ro" if read_only else "rw")
+        try:
+            self._prepare(path, read_only=read_only)
+        except BaseException:
+            self._db.close()  # or its descriptor stays until somebody collects the error
+            raise
+
+    def _prepare(self, path: Path, *, read_only: bool) -> None:
         with self._translated():
             if read_only:
                 self._db.execute("PRAGMA query_only=ON")
@@ -134,7 +141,8 @@ class Access:
                     "INSERT INTO request VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET at=excluded.at, "
                     "status=excluded.status, reason=excluded.reason, remote=excluded.remote, host=excluded.host, "
                     "agent=excluded.agent, model=excluded.model, legacy=excluded.legacy, "
-                    "own=max(excluded.own, own*(remote=excluded.remote)) WHERE excluded.at>=at",
+                    "own=max(excluded.own, own*(remote=excluded.remote)) WHERE excluded.at>=at "
+                    "AND (own=0 OR excluded.reason<>'limited')",
                     sorted(requests),
                 )
                 self._db.executemany(

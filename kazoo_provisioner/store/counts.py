@@ -16,8 +16,6 @@ class Counts(NamedTuple):
     synced: bool
     source: dict[str, Any]
     """How the source does, as the writer said last; empty before it did."""
-    models: list[tuple[str, str, int]]
-    """Family (``brand/family``), model, and how many such phones have files that are served."""
     problems: dict[str, int]
     waiting: int
     """Phones, phonebooks and families that are marked for rendering."""
@@ -35,17 +33,28 @@ def count(folder: Path) -> Counts:
     """
     with closing(schema.open_reader(folder)) as db, schema.translated(folder):
         notes = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('synced', ?)", (SOURCE,)))
-        models = db.execute(
-            "SELECT family, coalesce(model, ''), count(*) FROM phone "
-            "WHERE family IS NOT NULL AND device<>'' GROUP BY 1, 2 ORDER BY 1, 2"
-        ).fetchall()
         problems = db.execute("SELECT problem, count(*) FROM phone WHERE problem IS NOT NULL GROUP BY 1")
         waiting, failing, oldest = db.execute(
             "SELECT count(*), count(CASE WHEN attempts>0 THEN 1 END), min(CASE WHEN attempts=0 THEN first_at END) "
             "FROM dirty"
         ).fetchone()
         said = msgspec.json.decode(notes[SOURCE]) if SOURCE in notes else {}
-        return Counts("synced" in notes, said, models, dict(problems.fetchall()), waiting, failing, oldest)
+        return Counts("synced" in notes, said, dict(problems.fetchall()), waiting, failing, oldest)
+
+
+def count_models(folder: Path) -> list[tuple[str, str, int]]:
+    """Return family (``brand/family``), model, and how many such phones have files that are served.
+
+    Takes longer than `count`: it looks at every phone.
+
+    Raises:
+        StoreError: as in `count`.
+    """
+    with closing(schema.open_reader(folder)) as db, schema.translated(folder):
+        return db.execute(
+            "SELECT family, coalesce(model, ''), count(*) FROM phone "
+            "WHERE family IS NOT NULL AND device<>'' GROUP BY 1, 2 ORDER BY 1, 2"
+        ).fetchall()
 
 
 def is_synced(folder: Path) -> bool:

@@ -121,13 +121,16 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     if not path.exists():
         raise StoreError(f"{folder}: holds no store yet")
     connection = connect(path, "ro")
-    with translated(folder):
-        connection.execute("PRAGMA query_only=ON")
-        connection.execute(f"PRAGMA mmap_size={1 << 30}")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != len(MIGRATIONS):
-        connection.close()
-        raise StoreError(f"{path}: has schema {version}, this program reads {len(MIGRATIONS)}")
+    try:
+        with translated(folder):
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA mmap_size={1 << 30}")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != len(MIGRATIONS):
+            raise StoreError(f"{path}: has schema {version}, this program reads {len(MIGRATIONS)}")
+    except BaseException:
+        connection.close()  # or its descriptor stays until somebody collects the error
+        raise
     return connection
 
 

@@ -38,13 +38,14 @@ _LATE = (
 class Connection(RequestHandler):
     """One client. `remote` is who that is, as far as the connection says; `trusted`: it is a proxy of ours."""
 
-    __slots__ = ("_header", "_since", "_taken_since", "manager", "remote", "trusted")
+    __slots__ = ("_half_closed", "_header", "_since", "_taken_since", "manager", "remote", "trusted")
 
     def __init__(self, manager: "Connections", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.manager = manager
         self.remote = ""
         self.trusted = False
+        self._half_closed = False  # the client has said all that it wants
         self._header: bytearray | None = None
         self._since = 0.0  # when the request that is not whole began
         self._taken_since = 0.0  # since when there is something that the client has not taken
@@ -52,7 +53,7 @@ class Connection(RequestHandler):
     @property
     def ending(self) -> bool:
         """Whether no further request is answered on it."""
-        return bool(self._close or self._force_close)
+        return bool(self._close or self._force_close or (self._half_closed and not self._messages))
 
     async def drained(self) -> None:
         """Wait until the client has taken most of what it was sent."""
@@ -82,6 +83,15 @@ class Connection(RequestHandler):
             self.manager.active(self)
         elif not self._since and self._waiter is not None:
             self._since = self._loop.time()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks; aiohttp says nothing
+        """Keep a connection on which nothing more is asked until what was asked is answered."""
+        self._half_closed = True
+        return bool(self._messages) or (self._request_count > 0 and not self._waits())
+
+    def _waits(self) -> bool:
+        """Whether everything that was asked is answered."""
+        return self._waiter is not None and not self._waiter.done()
 
     def _read_header(self, begun: bytearray) -> bytes:
         """Read what the proxy says of its client; return what stands behind it."""
@@ -125,6 +135,8 @@ class Connection(RequestHandler):
         transport = self.manager.transport(self)
         if transport is None:
             return ""
+        if self._half_closed and self._waits():
+            transport.close()
         if not transport.get_write_buffer_size():
             self._taken_since = 0.0
         elif not self._taken_since:

@@ -10,12 +10,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kazoo_provisioner.store import schema
 from kazoo_provisioner.store.access import FILE as ACCESS
 from kazoo_provisioner.store.access import Access
-from kazoo_provisioner.store.counts import Counts, count, is_synced
+from kazoo_provisioner.store.counts import Counts, count, count_models, is_synced
 from kazoo_provisioner.web.agents import firmware_of_agent
 
 FRESH = 1.0
@@ -131,6 +131,8 @@ class Found(NamedTuple):
 
     processes: list[Process]
     counts: Counts | Unread
+    models: list[tuple[str, str, int]] | Unread
+    """Family (``brand/family``), model, and how many such phones have files that are served."""
     asked: Asked | Unread
     fleet: Fleet | Unread
     files: Files | Unread
@@ -146,6 +148,7 @@ class Figures:
         self._began = time.monotonic()
         self._synced = Kept(lambda: is_synced(folder))
         self._counts = Kept(lambda: count(folder))
+        self._models = Kept(lambda: count_models(folder), patient=True)
         self._asked = Kept(lambda: _asked(folder))
         self._fleet = Kept(lambda: _fleet(folder), patient=True)
         self._files = Kept(lambda: _files(folder))
@@ -165,15 +168,17 @@ class Figures:
         processes = [itself, *self._processes()]
         self._pids = [one.pid for one in processes if one.pid is not None]
         looks: list[Coroutine[Any, Any, Any]] = [
-            self._counts.get(), self._asked.get(), self._fleet.get(), self._files.get(), self._usage.get(),
+            self._counts.get(), self._models.get(), self._asked.get(), self._fleet.get(), self._files.get(),
+            self._usage.get(),
         ]  # fmt: skip
-        counts, asked, fleet, files, used = await asyncio.gather(*looks)
-        return Found(processes, counts, asked, fleet, files, {} if isinstance(used, Unread) else used)
+        *found, used = await asyncio.gather(*looks)
+        return Found(processes, *found, {} if isinstance(used, Unread) else used)
 
     def close(self) -> None:
         """Wait for nothing more."""
-        for one in (self._synced, self._counts, self._asked, self._fleet, self._files, self._usage):
-            cast("Kept[Any]", one).close()
+        for one in vars(self).values():
+            if isinstance(one, Kept):
+                one.close()
 
 
 def _asked(folder: Path) -> Asked:

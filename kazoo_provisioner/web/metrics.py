@@ -3,6 +3,7 @@
 Readers add their counts up in ``access.db``, so that nothing is lost when a process ends.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Literal, NamedTuple
@@ -97,6 +98,11 @@ class Page(Collector):
         made |= _processes(found)
         if not isinstance(found.counts, Unread):
             made |= _store(found.counts) | _source(found.counts)
+        if not isinstance(found.models, Unread):
+            brands: Counter[str] = Counter()
+            for family, _, phones in found.models:
+                brands[family.partition("/")[0]] += phones
+            made["phones"] = [((brand,), phones) for brand, phones in brands.items()]
         if not isinstance(found.asked, Unread):
             made |= _requests(found.asked)
         if not isinstance(found.fleet, Unread):
@@ -132,13 +138,8 @@ def _processes(found: Found) -> dict[str, Values]:
 
 
 def _store(counts: Counts) -> dict[str, Values]:
-    brands: dict[str, int] = {}
-    for family, _, phones in counts.models:
-        brand = family.partition("/")[0]
-        brands[brand] = brands.get(brand, 0) + phones
     return {
         "synced": _one(counts.synced),
-        "phones": [((brand,), phones) for brand, phones in brands.items()],
         "phone_problems": [((problem,), phones) for problem, phones in counts.problems.items()],
         "waiting_to_render": _one(counts.waiting),
         "failing": _one(counts.failing),
@@ -171,7 +172,7 @@ def _requests(asked: Asked) -> dict[str, Values]:
 def _tallied(tallies: Mapping[str, float], metric: str) -> Values:
     labels = len(METRICS[f"{metric}_total"].labels)
     for name, value in sorted(tallies.items()):
-        first, *rest = name.split()
+        first, *rest = name.split() or [""]
         if first == metric and len(rest) == labels:
             yield tuple(rest), value
 

@@ -77,8 +77,9 @@ class Notes:
         tallies["bytes"] += sent
         self._times[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
-        if request.mac and (len(self._requests) < _MOST):
-            self._requests[request[:3]] = request
+        key = request[:3]
+        if request.mac and (len(self._requests) < _MOST or key in self._requests):
+            self._requests[key] = request
 
     def count(self, name: str) -> None:
         """Count something else that happened."""
@@ -87,8 +88,9 @@ class Notes:
     def missed(self, remote: str, name: str, at: int) -> None:
         """Note that an address asked for something in vain."""
         address = counted_as(remote)
-        if self._settings.miss_limit and len(self._misses) < _MOST:
-            self._misses[address, name] = Miss(address, name, at)
+        key = (address, name)
+        if self._settings.miss_limit and (len(self._misses) < _MOST or key in self._misses):
+            self._misses[key] = Miss(address, name, at)
             self._wake.set()
 
     def refuses(self, remote: str, mac: str) -> bool:

@@ -1,6 +1,7 @@
 """The operator's pages, on an address of their own. docs/operations.md describes what each says."""
 
 import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from aiohttp import web
 from kazoo_provisioner.settings import WebSettings
 from kazoo_provisioner.web import metrics, status
 from kazoo_provisioner.web.connection import Connections
-from kazoo_provisioner.web.figures import Figures, Process, Unread
+from kazoo_provisioner.web.figures import FRESH, Figures, Process, Unread
 from kazoo_provisioner.web.reply import Reply, plain
 
 __all__ = ["CONNECTIONS", "Ops", "Process"]
@@ -20,8 +21,14 @@ log = structlog.get_logger()
 
 CONNECTIONS = 64
 """Open connections at most: these pages are for one operator and one Prometheus."""
+QUESTIONS = 16
+"""Answers that are kept for a second at most: /status, and /metrics for each Accept header."""
 DRAIN = 1.0
 """Seconds in which answers that are under way may end when we stop."""
+
+
+Parts = tuple[int, str, bytes]
+"""Of a Reply: status, headers, body."""
 
 
 class Ops:
@@ -34,6 +41,7 @@ class Ops:
         self._pages = {
             "/healthz": self._health, "/readyz": self._ready, "/status": self._status, "/metrics": self._metrics,
         }  # fmt: skip
+        self._made: dict[str, tuple[Parts, float]] = {}
         connections = Connections(self._handle, here, _refused, CONNECTIONS)
         self._runner = web.ServerRunner(connections, handle_signals=False, shutdown_timeout=DRAIN)
 
@@ -79,13 +87,34 @@ class Ops:
         return wrong
 
     async def _status(self, _request: web.BaseRequest) -> Reply:
-        page = status.page(await self._figures.all())
-        return _page(msgspec.json.format(msgspec.json.encode(page), indent=2) + b"\n", "application/json")
+        kept = self._kept("/status")
+        if kept is None:
+            page = status.page(await self._figures.all())
+            body = msgspec.json.format(msgspec.json.encode(page), indent=2) + b"\n"
+            kept = self._keep("/status", body, "application/json")
+        return Reply(*kept)
 
     async def _metrics(self, request: web.BaseRequest) -> Reply:
-        ready = not await self._unready()
-        page = metrics.Page(await self._figures.all(), ready=ready)
-        return _page(*page.encode(request.headers.get("Accept", "")))
+        accept = request.headers.get("Accept", "")
+        question = f"/metrics {accept}"
+        kept = self._kept(question)
+        if kept is None:
+            ready = not await self._unready()
+            page = metrics.Page(await self._figures.all(), ready=ready)
+            kept = self._keep(question, *page.encode(accept))
+        return Reply(*kept)
+
+    def _kept(self, question: str) -> Parts | None:
+        """Return what was answered within the last second."""
+        parts, until = self._made.get(question, (None, 0.0))
+        return parts if time.monotonic() < until else None
+
+    def _keep(self, question: str, body: bytes, content_type: str) -> Parts:
+        parts = (200, f"Content-Type: {content_type}\r\n{_NOW}", body)
+        if len(self._made) >= QUESTIONS:
+            self._made.clear()
+        self._made[question] = (parts, time.monotonic() + FRESH)
+        return parts
 
 
 def _any(processes: list[Process], role: str) -> bool:
@@ -97,10 +126,6 @@ def _verdict(wrong: list[str]) -> Reply:
 
 
 _NOW = "Cache-Control: no-store\r\n"
-
-
-def _page(body: bytes, content_type: str) -> Reply:
-    return Reply(200, f"Content-Type: {content_type}\r\n{_NOW}", body)
 
 
 def _refused(remote: str, answered: int, reason: str) -> None:

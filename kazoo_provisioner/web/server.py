@@ -26,7 +26,7 @@ _ABSOLUTE = re.compile(r"^[a-z]+://([^/?#]*)", re.IGNORECASE)
 
 DRAIN = 10.0
 """Seconds that replies under way may take when we stop."""
-ACCEPTED = 8
+ACCEPTED = 1
 """Connections that one process takes in a row: the others get theirs."""
 BACKLOG = 4096
 """Connections that may wait for us; the system may allow fewer (``net.core.somaxconn``)."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -77,6 +77,7 @@ class Status(Struct):
 def page(found: Found) -> Status:
     """Make the page."""
     counts = None if isinstance(found.counts, Unread) else found.counts
+    models = None if isinstance(found.models, Unread) else found.models
     asked = None if isinstance(found.asked, Unread) else found.asked
     fleet = None if isinstance(found.fleet, Unread) else found.fleet
     files = None if isinstance(found.files, Unread) else found.files
@@ -84,8 +85,8 @@ def page(found: Found) -> Status:
         version=VERSION,
         errors=errors(found),
         synced=counts and counts.synced,
-        phones=counts and sum(phones for _, _, phones in counts.models),
-        models=counts and _by_brand(counts),
+        phones=None if models is None else sum(phones for _, _, phones in models),
+        models=None if models is None else _by_brand(models),
         problems=counts and counts.problems,
         waiting_to_render=counts and counts.waiting,
         writer=_writer(counts) if counts else WriterStatus(),
@@ -102,7 +103,9 @@ def page(found: Found) -> Status:
 
 def errors(found: Found) -> dict[str, str]:
     """Return what could not be read, and why."""
-    looks = {"store": found.counts, "access": found.asked, "phones": found.fleet, "disk": found.files}
+    looks = {
+        "store": found.counts, "models": found.models, "access": found.asked, "agents": found.fleet, "disk": found.files,
+    }  # fmt: skip
     return {name: one.problem for name, one in looks.items() if isinstance(one, Unread)}
 
 
@@ -122,9 +125,9 @@ def _process(found: Found, one: Process) -> ProcessStatus:
     return ProcessStatus(one.role, one.pid, one.restarts, round(one.up_s, 1), used.rss_kb, used.fds)
 
 
-def _by_brand(counts: Counts) -> dict[str, dict[str, dict[str, int]]]:
+def _by_brand(models: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, dict[str, int]]]:
     made: dict[str, dict[str, dict[str, int]]] = {}
-    for family, model, phones in counts.models:
+    for family, model, phones in models:
         brand, _, name = family.partition("/")
         made.setdefault(brand, {}).setdefault(name, {})[model] = phones
     return made

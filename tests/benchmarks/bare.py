@@ -67,8 +67,8 @@ async def serve(handler: Handler) -> None:
 
 
 @contextlib.contextmanager
-def running(kind: str, argument: object = "") -> Iterator[str]:
-    """Run one, on the servers' core; give its address."""
+def running(kind: str, argument: object = "") -> Iterator[tuple[str, list[int]]]:
+    """Run one, on the servers' core; give its address and its process."""
     command = [sys.executable, "-m", "tests.benchmarks.bare", kind, str(argument)]
     with pinned(SERVER):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -78,7 +78,7 @@ def running(kind: str, argument: object = "") -> Iterator[str]:
         base = process.stdout.readline().strip()
         assert base, "the bare server did not start"
         try:
-            yield base
+            yield base, [process.pid]
         finally:
             process.stdin.close()
 

@@ -17,7 +17,10 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 
 class Load(NamedTuple):
-    """What wrk saw. `refused` counts statuses above 399, `broken` errors of connections and timeouts."""
+    """What wrk saw. `refused` counts statuses above 399, `broken` errors of connections and timeouts.
+
+    `cpu_s` is what the server's processes took meanwhile, where that was asked for (`costing`).
+    """
 
     requests: int
     rate: float
@@ -26,6 +29,7 @@ class Load(NamedTuple):
     bytes_each: float
     refused: int
     broken: int
+    cpu_s: float = 0.0
 
 
 def installed() -> bool:
@@ -87,10 +91,26 @@ def _run(
     return found
 
 
+def costing(pids: list[int], work: Callable[[float], Load]) -> Callable[[float], Load]:
+    """Let a load say, too, what processor time these processes took for it."""
+
+    def measured(seconds: float) -> Load:
+        before = cpu(pids)
+        return work(seconds)._replace(cpu_s=cpu(pids) - before)
+
+    return measured
+
+
+def cpu(pids: list[int]) -> float:
+    """Return the processor time that processes have taken so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def in_turn(rounds: int, seconds: float, works: dict[str, Callable[[float], Load]]) -> dict[str, list[Load]]:
-    """Run loads in turn, each in every round, after a short one to warm up."""
-    for work in works.values():
-        work(min(1.0, seconds))
+    """Run loads in turn, each in every round; rounds worth measuring follow a second to warm up."""
+    for work in works.values() if seconds >= 1 else ():
+        work(1.0)
     found: dict[str, list[Load]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():

@@ -13,7 +13,17 @@ from kazoo_provisioner.catalogue.load import load
 from tests.benchmarks import bare
 from tests.benchmarks.client import Ask, ask_all
 from tests.benchmarks.fleets import Bench, Fleet
-from tests.benchmarks.loads import CLIENT, SERVER, Load, in_turn, installed, pinned, write_requests, wrk
+from tests.benchmarks.loads import (
+    CLIENT,
+    SERVER,
+    Load,
+    costing,
+    in_turn,
+    installed,
+    pinned,
+    write_requests,
+    wrk,
+)
 from tests.benchmarks.serve import compare, serving
 from tests.benchmarks.table import Row
 from tests.support import kazoo
@@ -64,14 +74,17 @@ def figures(bench: Bench) -> list[Row]:
     requests = write_requests(bench.folder / "cut", ((a.path, a.etag if a.has_it else "") for a in asks))
     mix = bench.folder / "mix"
     mix.write_text("".join(f"{a.path}\t{200 if a.etag else 404}\t{a.etag}\t{a.size}\n" for a in asks))
-    with serving(fleet.service(workers=1), SERVER) as ours, bare.running("mix", mix) as plain:
+    with serving(fleet.service(workers=1), SERVER) as ours, bare.running("mix", mix) as (plain, pids):
         with pinned(CLIENT):
             seen = ask_all(ours.base, phones, CONNECTIONS)
         options = {"connections": CONNECTIONS, "order": "turn"}
         found = (
             in_turn(
                 scale.rounds, scale.seconds,
-                {"bare": partial(wrk, plain, requests, **options), "ours": partial(wrk, ours.base, requests, **options)},
+                {
+                    "bare": costing(pids, partial(wrk, plain, requests, **options)),
+                    "ours": costing(ours.processes(), partial(wrk, ours.base, requests, **options)),
+                },
             )
             if installed() else {}
         )  # fmt: skip

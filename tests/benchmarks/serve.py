@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.benchmarks import bare
 from tests.benchmarks.fleets import SIZE, Bench, File, Fleet, Quiet
-from tests.benchmarks.loads import ALL, SERVER, Load, in_turn, pinned, write_requests, wrk
+from tests.benchmarks.loads import ALL, SERVER, Load, costing, in_turn, pinned, write_requests, wrk
 from tests.benchmarks.table import Row, at_least, median_ratio
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -66,17 +66,17 @@ def one_reader(bench: Bench, fleet: Fleet, asks: Path, same: Path) -> list[Row]:
     with (
         serving(fleet.service(workers=1), SERVER) as ours,
         serving(fleet.service(workers=1, level="warning", store=silent_store), SERVER) as silent,
-        bare.running("file", SIZE) as plain,
-        bare.running("unchanged") as plain_same,
+        bare.running("file", SIZE) as (plain, plain_pids),
+        bare.running("unchanged") as (plain_same, same_pids),
     ):
         for one in (ours, silent):
             check(one.base, next(fleet.own_files))
         works: dict[str, Callable[[float], Load]] = {
-            "bare": partial(wrk, plain, asks),
-            "ours": partial(wrk, ours.base, asks),
-            "silent": partial(wrk, silent.base, asks),
-            "bare 304": partial(wrk, plain_same, same),
-            "ours 304": partial(wrk, ours.base, same),
+            "bare": costing(plain_pids, partial(wrk, plain, asks)),
+            "ours": costing(ours.processes(), partial(wrk, ours.base, asks)),
+            "silent": costing(silent.processes(), partial(wrk, silent.base, asks)),
+            "bare 304": costing(same_pids, partial(wrk, plain_same, same)),
+            "ours 304": costing(ours.processes(), partial(wrk, ours.base, same)),
         }
         found = in_turn(scale.rounds, scale.seconds, works)
         ours.wait_logged(sum(one.requests for one in found["ours"]))
@@ -91,11 +91,11 @@ def one_reader(bench: Bench, fleet: Fleet, asks: Path, same: Path) -> list[Row]:
     return [
         Row(
             f"200 of a 16 kB file, random of {scale.files:,}, one reader", LIKEWISE, files,
-            "0.45, goal 0.55", at_least(files["ratio"], 0.45, 0.55),
+            "0.45, goal 0.55", at_least(worse(files), 0.45, 0.55),
         ),
         Row(
             "304, likewise", LIKEWISE, unchanged,
-            "0.5, goal 0.6", at_least(unchanged["ratio"], 0.5, 0.6),
+            "0.5, goal 0.6", at_least(worse(unchanged), 0.5, 0.6),
         ),
         Row(
             "share of the log line in a 200", "log.level warning",
@@ -108,13 +108,23 @@ def rates(loads: list[Load]) -> list[float]:
     return [one.rate for one in loads]
 
 
+def worse(figures: dict[str, float]) -> float:
+    """The ratio that decides: a machine that others use must not flatter us."""
+    return min(figures["ratio"], figures.get("cpu_ratio", figures["ratio"]))
+
+
 def compare(found: dict[str, list[Load]], ours: str, theirs: str) -> dict[str, float]:
-    return {
-        "ratio": median_ratio(rates(found[ours]), rates(found[theirs])),
+    """Return the ratio of rates; and that of requests by processor time, where it was measured.
+
+    On an idle machine they agree. Where others use the machine the second is nearer the truth.
+    """
+    costs = [[one.cpu_s / one.requests for one in found[name]] for name in (theirs, ours)]
+    by_cpu = {"cpu_ratio": median_ratio(*costs)} if all(map(all, costs)) else {}
+    return {"ratio": median_ratio(rates(found[ours]), rates(found[theirs]))} | by_cpu | {
         "ours_per_s": statistics.median(rates(found[ours])),
         "against_per_s": statistics.median(rates(found[theirs])),
         "ours_p99_ms": statistics.median(one.p99_ms for one in found[ours]),
-    }
+    }  # fmt: skip
 
 
 def all_readers(bench: Bench, fleet: Fleet, asks: Path) -> list[Row]:

@@ -6,7 +6,7 @@ import pytest
 
 from kazoo_provisioner.model.phone import Phonebook
 from kazoo_provisioner.render import samples
-from kazoo_provisioner.render.check import problems
+from kazoo_provisioner.render.check import collapsed, problems
 from kazoo_provisioner.render.engine import File, Once, Renderer, RenderError, code_version
 from tests.catalogue.folders import family
 from tests.render.helpers import PHONE, broken, failure, made, renderer
@@ -311,3 +311,18 @@ def test_once_does_not_grow_for_ever(tmp_path, monkeypatch):
     (file,) = engine.phone_files(PHONE, model)
     assert b"a34 = 34" in file.data
     assert len(engine._environments["key-value"].globals["once"]._made) <= 10
+
+
+def test_what_is_different_is_not_collapsed() -> None:
+    found = [
+        "a/b/m1 with sample 'x': one",
+        "a/b/m2 with sample 'x': one",
+        "a/b/m1 with sample 'x': two",
+        "three: x",
+    ]
+    assert collapsed([*found, "four: x"]) == [
+        "a/b/m1 with sample 'x': one (and 1 more models or samples)",
+        "a/b/m1 with sample 'x': two",
+        "three: x",
+        "four: x",
+    ]

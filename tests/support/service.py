@@ -139,13 +139,23 @@ class Service:
             time.sleep(0.02)
 
     def pids(self, role: str) -> int:
-        """The newest process of a role (``reader`` is any of them)."""
+        """The newest process of a role; of readers, the newest one."""
+        return self.newest(role)[1]
+
+    def newest(self, role: str) -> tuple[str, int]:
+        """The newest process of a role: its name and its id."""
         self.drain()
         return next(
-            int(e["pid"])
+            (e["role"], int(e["pid"]))
             for e in reversed(self.events)
-            if e["event"] == "process_started" and role in (e["role"], e["role"].partition("-")[0])
+            if e["event"] == "process_started" and e["role"].partition("-")[0] == role
         )
+
+    def readers(self) -> dict[str, int]:
+        """The ids of the readers, by name."""
+        self.drain()
+        started = [e for e in self.events if e["event"] == "process_started"]
+        return {e["role"]: int(e["pid"]) for e in started if e["role"].startswith("reader-")}
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -337,21 +337,6 @@ def test_check_says_a_problem_once(tmp_path: Path, folder: Folder) -> None:
     assert line.endswith("(and 7 more models or samples)")
 
 
-def test_what_is_different_is_not_collapsed() -> None:
-    found = [
-        "a/b/m1 with sample 'x': one",
-        "a/b/m2 with sample 'x': one",
-        "a/b/m1 with sample 'x': two",
-        "three: x",
-    ]
-    assert cli._collapsed([*found, "four: x"]) == [
-        "a/b/m1 with sample 'x': one (and 1 more models or samples)",
-        "a/b/m1 with sample 'x': two",
-        "three: x",
-        "four: x",
-    ]
-
-
 def test_the_example_of_the_help_works() -> None:
     said = run("--help").output
     assert "config/sample.yaml" in said

@@ -114,8 +114,9 @@ def test_random_kills_under_a_burst(tmp_path: Path, soak: int) -> None:
                     service.kill()
                     service.start()
                 else:
-                    os.kill(service.pids(victim), signal.SIGKILL)
-                    service.wait("process_died", role=victim, code=-signal.SIGKILL)
+                    name, pid = service.newest(victim)
+                    os.kill(pid, signal.SIGKILL)
+                    service.wait("process_died", role=name, code=-signal.SIGKILL)
                     service.wait("following" if victim == "writer" else "serving")
         assert not pollers.wrong
         assert pollers.served > 10

@@ -307,14 +307,19 @@ def test_a_request_that_never_ends(house: House, first: bytes, again: bytes) -> 
 
 @pytest.mark.parametrize("sent", STUCK)
 def test_a_client_that_falls_silent(house: House, sent: bytes) -> None:
-    """It is let go, whatever it had said before."""
+    """It is let go, whatever it had said before; half a request leaves a line."""
+    remote = source()
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(connect(house.service)) for _ in range(20)]
+        clients = [stack.enter_context(connect(house.service, at)) for at in (remote, *[None] * 19)]
         for client in clients:
             push(client, sent)
         house.check()
         for client in clients:
             discreet(rest(client))
+    if sent and b"\r\n\r\n" not in sent:
+        (line,) = house.lines(remote)
+        assert line["event"] == "bad_request"
+        assert line["status"] in (400, 408)
 
 
 def test_answers_that_nobody_takes(house: House) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from kazoo_provisioner.settings import WebSettings
-from kazoo_provisioner.store.access import Access, Request
+from kazoo_provisioner.store.access import Access, Miss, Request
 from kazoo_provisioner.store.releases import PhoneState
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.web.ops import Ops, Process
@@ -51,8 +50,11 @@ class Pages:
             "curl", "-s", "--max-time", "20", "-w", "\n%{http_code} %{content_type}", *more,
             f"http://127.0.0.1:{self.port}{path}",
         ]  # fmt: skip
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
-        body, _, told = done.stdout.rpartition(b"\n")
+        # No thread: the pages' looks need those.
+        done = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await done.communicate()
+        assert done.returncode == 0
+        body, _, told = said.rpartition(b"\n")
         status, _, kind = told.decode().partition(" ")
         return Got(int(status), kind, body.decode())
 
@@ -113,8 +115,6 @@ def remember(folder: Path) -> None:
         "refused 400 no_http": 2, "refused 0 answer_not_taken": 1, "bytes": 1234,
         "seconds 0.0001": 1, "seconds 0.001": 60, "seconds +Inf": 5, "seconds sum": 11.5,
     }  # fmt: skip
-    from kazoo_provisioner.store.access import Miss
-
     access.write(
         [
             asked(1, "t54w", AGENT, 0),

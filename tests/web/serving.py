@@ -145,7 +145,11 @@ class Serving:
         if receive:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         one.bind((remote, 0))
-        await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", self.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", self.port))
+        except OSError:
+            one.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=one, limit=65536)
         made = Client(reader, writer)
         self._stack.callback(made.close)

@@ -94,7 +94,6 @@ async def test_what_is_not_there(serving: Serving) -> None:
         f"/p/{'0' * 32}/{MAC}.cfg",
         "/p/caf%C3%A9",
         "http://x",
-        "*",
         f"/p/{HERE}/nothing",
     ):
         got = await exchange(serving, get(path, "Connection: close"))
