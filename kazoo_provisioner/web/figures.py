@@ -171,8 +171,8 @@ class Figures:
             self._counts.get(), self._models.get(), self._asked.get(), self._fleet.get(), self._files.get(),
             self._usage.get(),
         ]  # fmt: skip
-        *found, used = await asyncio.gather(*looks)
-        return Found(processes, *found, {} if isinstance(used, Unread) else used)
+        counts, models, asked, fleet, files, used = await asyncio.gather(*looks)
+        return Found(processes, counts, models, asked, fleet, files, {} if isinstance(used, Unread) else used)
 
     def close(self) -> None:
         """Wait for nothing more."""

@@ -14,7 +14,7 @@ from kazoo_provisioner.web.reply import Reply, plain
 RETRY_AFTER = 10
 """Seconds after which a phone may ask again while we are not synced."""
 
-_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_TAG = re.compile(r'\s*(?:W/)?"([!#-~]*)"\s*')
 """The usual If-None-Match: one tag."""
 NOT_FOUND = plain(404, "Not found\n").parts
 _REFUSED = plain(405, "Not allowed\n", "Allow: GET, HEAD\r\n").parts
