@@ -47,6 +47,7 @@ async def _thread(work: Callable[..., _T], *given: Any) -> _T:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
         await asyncio.wait((doing,))
+        doing.exception()  # or asyncio says that nobody looked at it
         raise
 
 

@@ -183,6 +183,23 @@ def test_a_broken_file_is_moved_aside(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_file_that_is_moved_aside_takes_along_what_belongs_to_it(opened: Access, tmp_path: Path) -> None:
+    """Somebody who was not told has it open still: the old and the new file do not meet."""
+    note(opened, request())
+    opened._db.execute("PRAGMA user_version=999")
+    assert "newer version" in (renew(tmp_path) or "")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        FILE,
+        *(f"{FILE}.broken{end}" for end in ("", "-wal", "-shm")),
+    }
+    made = Access(tmp_path)
+    assert made.requests(MAC) == []
+    note(made, request(at=NOW + 1))
+    note(opened, request(at=NOW + 2))
+    assert [made.requests(MAC)[0].at, opened.requests(MAC)[0].at] == [NOW + 1, NOW + 2]
+    made.close()
+
+
 def test_what_cannot_be_renewed(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     (tmp_path / FILE / "x").touch()

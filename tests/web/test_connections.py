@@ -1,7 +1,6 @@
 """Connections: how many, how slow, and how they end."""
 
 import asyncio
-import contextlib
 import resource
 from pathlib import Path
 from typing import Any
@@ -149,6 +148,16 @@ async def test_an_answer_that_is_never_taken(tmp_path: Path, data: bytes) -> Non
         await none_left(serving)
 
 
+async def test_no_answer_is_made_before_the_last_is_taken(tmp_path: Path) -> None:
+    """Who asks twenty times and takes nothing costs us one answer, not twenty."""
+    async with Serving(tmp_path, **LONG) as serving:
+        await stuck(serving, get(BIG) * 20)
+        (transport,) = serving.connections._by_age.values()
+        for _ in range(30):
+            assert (await serving.get(OURS)).body == OWN
+        assert 0 < transport.get_write_buffer_size() <= len(LARGE)
+
+
 async def test_an_answer_that_is_taken_late_is_whole(tmp_path: Path) -> None:
     async with Serving(tmp_path, **LONG) as serving:
         client = await stuck(serving, get(BIG) + get(OURS, "Connection: close"))
@@ -182,27 +191,22 @@ async def test_stopping_closes_what_is_idle(tmp_path: Path) -> None:
         await none_left(serving)
 
 
-async def test_stopping_finishes_what_is_under_way(tmp_path: Path) -> None:
-    """Whatever of it is still here: in the handler, or only in the connection's buffer."""
+@pytest.mark.parametrize("high", [None, 2 * len(LARGE)])
+async def test_stopping_finishes_what_is_under_way(tmp_path: Path, high: int | None) -> None:
+    """Whatever of it is still here: the handler waits for the client, or is done and the rest lies in a buffer."""
     async with Serving(tmp_path, **LONG) as serving:
-        large = await stuck(serving)
-        rest = await stuck(serving)
-        taken = 0
-        # So much of the second was taken that its handler is done; the rest lies in the buffer.
-        rest.writer.transport.resume_reading()
+        idle, client = await serving.client(), await serving.client(receive=SMALL)
+        await until(lambda: len(serving.connections) == 2, "not accepted")
         transport = list(serving.connections._by_age.values())[-1]
-        while len(LARGE) - taken > 3 * 2**16 or transport.get_write_buffer_size() > 2**16:
-            taken += len(await rest.reader.read(2**14))
-        rest.writer.transport.pause_reading()
+        transport.set_write_buffer_limits(high)
+        client.send(get(BIG))
+        await until(lambda: waits(transport), "all of it was sent")
         stopping = asyncio.create_task(serving.stop())
-        await until(lambda: all(one.ending for one in serving.connections._by_age), "not told to stop")
+        assert await idle.rest() == b""
         assert not stopping.done()
-        for client in (large, rest):
-            with contextlib.suppress(RuntimeError):  # it reads already
-                client.writer.transport.resume_reading()
-        (answer,) = responses(await large.rest())
+        client.writer.transport.resume_reading()
+        (answer,) = responses(await client.rest())
         assert answer.body == LARGE
-        assert taken + len(await rest.rest()) > len(LARGE)
         await asyncio.wait_for(stopping, PATIENCE)
         await none_left(serving)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kazoo_provisioner.store.reader import Served
 from tests.support.kazoo import account_id
 from tests.support.raw import Response
 from tests.web.serving import COMMON, HERE, MAC, OTHER_MAC, OURS, OWN, Serving
@@ -49,6 +50,7 @@ async def test_who_guesses_gets_429(tmp_path: Path) -> None:
         (["/x" * 40, "/x" * 41, "/x" * 42], False),
         ([f"/p/{HERE}/{MAC}-{n}.cfg" for n in range(9)], False),
         ([f"/p/none{n}.xml" for n in range(9)], False),
+        ([f"/p/{account_id(n)}/none.xml" for n in range(5, 9)], False),
         ([f"/p/api/{n}" for n in range(9)], False),
         ([OURS, COMMON, "/p/a", "/p/b"], False),
     ],
@@ -91,6 +93,11 @@ async def test_an_own_file_without_its_mac_in_the_name(
             assert (await ask(serving, path, AGENT)).body == OWN
         found = stored(tmp_path / "store")
         assert [one.own for mac in (MAC, OTHER_MAC) for one in found.requests(mac)] == [0, 0]
+        # Nor is it the phone's own because it has such a name.
+        served = Served("x", "text/plain", "t46", 0, b"")
+        monkeypatch.setattr(serving.reader, "find", lambda *_: served)
+        assert (await ask(serving, f"/p/{HERE}/{MAC}.xml")).body == b""
+        assert (found.requests(MAC)[0].file, found.requests(MAC)[0].own) == (f"{MAC}.xml", 0)
         found.close()
 
 

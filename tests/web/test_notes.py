@@ -12,7 +12,7 @@ import structlog.testing
 
 from kazoo_provisioner.settings import WebSettings
 from kazoo_provisioner.store import access
-from kazoo_provisioner.store.access import FILE, Access, Request
+from kazoo_provisioner.store.access import FILE, Access, Miss, Request
 from kazoo_provisioner.store.schema import StoreError, StoreUnavailableError
 from kazoo_provisioner.web import notes as module
 from kazoo_provisioner.web.notes import BUCKETS, Notes
@@ -248,20 +248,47 @@ async def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found.close()
 
 
-async def test_it_runs(tmp_path: Path) -> None:
-    """What was asked for in vain is shared soon, all else now and then."""
+async def test_what_comes_while_a_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is later than what comes back; and both together have the same bound."""
+    monkeypatch.setattr(module, "_MOST", 10)
     notes = made(tmp_path, **LIMIT)
-    running = asyncio.create_task(notes.run())
-    notes.request(request(), "phone", 0, 0)
-    await until(lambda: (tmp_path / FILE).exists() and not notes._requests, "nothing is written")
-    for number in range(3):
-        notes.missed("192.0.2.1", str(number), int(time.time()))
-    await until(lambda: notes.refuses("192.0.2.1", ""), "no limit")
-    notes.request(request(at=9), "phone", 0, 0)
-    await until(lambda: not notes._requests, "nothing more is written")
+    for number in range(10, 20):
+        notes.request(request(f"{number:012x}", at=2), "phone", 0, 0)
+        notes.missed("192.0.2.1", str(number), 2)
+    back = [request(f"{number:012x}", at=1) for number in range(5, 15)]
+    misses = [Miss("192.0.2.1", str(number), 1) for number in range(5, 15)]
+    notes._keep({one[:3]: one for one in back}, {one[:2]: one for one in misses}, {})
+    assert [one.at for one in notes._requests.values()] == [1] * 5 + [2] * 5
+    assert [one.at for one in notes._misses.values()] == [1] * 5 + [2] * 5
+
+
+async def ended(running: asyncio.Task[None], notes: Notes) -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await notes.close()
+
+
+async def test_it_runs(tmp_path: Path) -> None:
+    notes = made(tmp_path, **LIMIT)
+    running = asyncio.create_task(notes.run())
+    for turn in range(2):
+        notes.request(request(at=turn), "phone", 0, 0)
+        await until(lambda: (tmp_path / FILE).exists() and not notes._requests, "nothing is written")
+    await ended(running, notes)
+
+
+async def test_what_was_asked_for_in_vain_is_shared_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when all else is written."""
+    monkeypatch.setattr(module, "_EVERY", 100_000.0)
+    notes = made(tmp_path, **LIMIT)
+    running = asyncio.create_task(notes.run())
+    await until(lambda: notes._version >= 0, "it did not begin")
+    for number in range(3):
+        notes.missed("192.0.2.1", str(number), int(time.time()))
+    await until(lambda: notes.refuses("192.0.2.1", ""), "no limit")
+    await ended(running, notes)
 
 
 async def test_who_ends_it_waits_for_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
