@@ -105,6 +105,7 @@ class Serving:
             fill(folder / "store")
             tiny.write(folder / "templates")
         self.settings = WebSettings(**web)
+        self._clients: list[Client] = []
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -124,6 +125,8 @@ class Serving:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         if not self.stopped:
             await self.server.stop()
         await self.notes.close()
@@ -152,7 +155,7 @@ class Serving:
             raise
         reader, writer = await asyncio.open_connection(sock=one, limit=65536)
         made = Client(reader, writer)
-        self._stack.callback(made.close)
+        self._clients.append(made)
         if receive:
             writer.transport.pause_reading()
         return made

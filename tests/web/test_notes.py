@@ -16,6 +16,7 @@ from kazoo_provisioner.store.access import FILE, Access, Miss, Request
 from kazoo_provisioner.store.schema import StoreError, StoreUnavailableError
 from kazoo_provisioner.web import notes as module
 from kazoo_provisioner.web.notes import BUCKETS, Notes
+from tests.support.service import PATIENCE
 from tests.web.serving import HERE, MAC, OTHER_MAC, until
 
 LIMIT = {"miss_limit": 3}
@@ -253,13 +254,14 @@ async def test_what_comes_while_a_write_fails(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(module, "_MOST", 10)
     notes = made(tmp_path, **LIMIT)
     for number in range(10, 20):
-        notes.request(request(f"{number:012x}", at=2), "phone", 0, 0)
+        notes.request(request(f"{number:012d}", at=2), "phone", 0, 0)
         notes.missed("192.0.2.1", str(number), 2)
-    back = [request(f"{number:012x}", at=1) for number in range(5, 15)]
+    back = [request(f"{number:012d}", at=1) for number in range(5, 15)]
     misses = [Miss("192.0.2.1", str(number), 1) for number in range(5, 15)]
     notes._keep({one[:3]: one for one in back}, {one[:2]: one for one in misses}, {})
-    assert [one.at for one in notes._requests.values()] == [1] * 5 + [2] * 5
-    assert [one.at for one in notes._misses.values()] == [1] * 5 + [2] * 5
+    latest = {number: 1 if number < 10 else 2 for number in range(5, 15)}
+    assert {int(one.mac): one.at for one in notes._requests.values()} == latest
+    assert {int(one.name): one.at for one in notes._misses.values()} == latest
 
 
 async def ended(running: asyncio.Task[None], notes: Notes) -> None:
@@ -299,7 +301,7 @@ async def test_who_ends_it_waits_for_the_write(tmp_path: Path, monkeypatch: pyte
 
     def slow(*given: Any) -> Any:
         begun.set()
-        go.wait()
+        go.wait(PATIENCE)
         return write(*given)
 
     monkeypatch.setattr(Access, "write", slow)
