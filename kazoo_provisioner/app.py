@@ -92,7 +92,7 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], numbe
     """Be a reader process."""
     web = settings.web
     catalogue = catalogue_of(settings)
-    reader = Reader(settings.store.path)
+    reader = Reader(settings.store.path, asyncio.get_running_loop().call_soon)
     notes = Notes(settings.store.path, web, first=number == 1)
     handler = Phones(reader, Paths(web.legacy_paths), serve_without_account=web.serve_without_account)
     server = Server(handler, Api(catalogue), notes, web)

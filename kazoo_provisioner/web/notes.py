@@ -29,6 +29,11 @@ _EVERY = 1.0
 """Seconds between two writes."""
 _SOON = 0.05
 """Seconds after which something asked for in vain is written: limits hold in all readers."""
+_MANY = 1_000
+"""Requests that are written at once when a second is over; more wait up to `_LATEST`: their phones ask again."""
+_LATEST = 5.0
+_FULL = 10_000
+"""Requests that are written without further waiting."""
 _SHARE = 20
 """A write is followed by a pause of so many times its length."""
 _MOST = 20_000
@@ -62,20 +67,21 @@ class Notes:
         self._writes: Access | None = None
         self._requests: dict[tuple[str, str, str], Request] = {}
         self._misses: dict[tuple[str, str], Miss] = {}
+        self._answers: Counter[tuple[str, int, str]] = Counter()
         self._tallies: Counter[str] = Counter()
+        self._sent = 0
         self._times = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self.limited: dict[str, int] = {}
         self._version = -1
         self._wake = asyncio.Event()
         self._failing = False
-        self._house = time.monotonic()
+        self._house = self._written = time.monotonic()
 
     def request(self, request: Request, kind: str, seconds: float, sent: int) -> None:
         """Note a request that was answered. `kind`: ``phone`` or ``api``; `sent`: bytes of the body."""
-        tallies = self._tallies
-        tallies[f"requests {kind} {request.status} {request.reason}"] += 1
-        tallies["bytes"] += sent
+        self._answers[kind, request.status, request.reason] += 1
+        self._sent += sent
         self._times[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
         key = request[:3]
@@ -113,16 +119,21 @@ class Notes:
             await asyncio.sleep(pause)
             began = time.monotonic()
             self._wake.clear()
-            await self.flush()
+            waiting = len(self._requests)
+            later = _MANY < waiting < _FULL and began - self._written < _LATEST
+            await self.flush(requests_later=later)
             pause = max(_SOON, (time.monotonic() - began) * _SHARE)
             try:
                 await asyncio.wait_for(self._wake.wait(), max(0.0, _EVERY - pause))
             except TimeoutError:
                 continue
 
-    async def flush(self) -> None:
+    async def flush(self, *, requests_later: bool = False) -> None:
         """Write what was noted so far, and learn what the other readers wrote."""
-        requests, self._requests = self._requests, {}
+        requests: dict[tuple[str, str, str], Request] = {}
+        if not requests_later:
+            requests, self._requests = self._requests, {}
+            self._written = time.monotonic()
         misses, self._misses = self._misses, {}
         tallies = self._taken()
         try:
@@ -150,10 +161,14 @@ class Notes:
     def _taken(self) -> dict[str, float]:
         """Take the counts, the histogram's among them."""
         tallies: dict[str, float] = dict(self._tallies)
+        tallies |= {f"requests {kind} {status} {why}": n for (kind, status, why), n in self._answers.items()}
+        if self._sent:
+            tallies["bytes"] = self._sent
         if any(self._times):
             tallies |= {f"seconds {bound}": n for bound, n in zip(_BOUNDS, self._times, strict=True) if n}
             tallies["seconds sum"] = self._seconds
-        self._tallies, self._times, self._seconds = Counter(), [0] * (len(BUCKETS) + 1), 0.0
+        self._tallies, self._answers, self._sent = Counter(), Counter(), 0
+        self._times, self._seconds = [0] * (len(BUCKETS) + 1), 0.0
         return tallies
 
     def _write(

@@ -5,7 +5,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from aiohttp import web
@@ -121,15 +121,22 @@ class Server:
         self._notes.request(line, kind, seconds, sent)
         # Who is limited was told once, and counts; the log is not theirs to fill.
         tell = log.debug if line.reason == "limited" else log.info
-        fields = {
-            "account": line.account, "mac": line.mac, "file": line.file, "model": line.model,
-            "path": path[:_PATH], "old_url": line.legacy,
-        }  # fmt: skip
+        fields: dict[str, Any] = {"method": method, "status": line.status, "reason": line.reason}
+        if line.account:
+            fields["account"] = line.account
+        if line.mac:
+            fields["mac"] = line.mac
+        if line.file:
+            fields["file"] = line.file
+        if line.model:
+            fields["model"] = line.model
+        if path:
+            fields["path"] = path[:_PATH]
+        if line.legacy:
+            fields["old_url"] = line.legacy
         tell(
-            "phone_request" if kind == "phone" else "api_request",
-            method=method, status=line.status, reason=line.reason,
-            **{name: value for name, value in fields.items() if value},
-            bytes=sent, ms=round(seconds * 1000, 2), remote=line.remote, host=line.host, agent=line.agent,
+            "phone_request" if kind == "phone" else "api_request", **fields, bytes=sent,
+            ms=round(seconds * 1000, 2), remote=line.remote, host=line.host, agent=line.agent,
         )  # fmt: skip
 
     def _refused(self, remote: str, status: int, reason: str) -> None:

@@ -117,12 +117,13 @@ def events_of(module: ast.Module, function: ast.AST, node: ast.expr) -> set[str]
 def fields_of(function: ast.AST, call: ast.Call) -> set[str]:
     named = {k.arg for k in call.keywords if k.arg}
     if any(k.arg is None for k in call.keywords):
-        assigned = [
-            n.value for n in ast.walk(function)
-            if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "fields"
-        ]  # fmt: skip
-        dicts = [d for value in assigned for d in ast.walk(value) if isinstance(d, ast.Dict)]
-        named |= {k.value for d in dicts for k in d.keys if isinstance(k, ast.Constant)}
+        for node in ast.walk(function):
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            if isinstance(target, ast.Subscript) and getattr(target.value, "id", "") == "fields":
+                named |= constants(target.slice)
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and getattr(target, "id", "") == "fields":
+                dicts = [d for d in ast.walk(node) if isinstance(d, ast.Dict)]
+                named |= {k.value for d in dicts for k in d.keys if isinstance(k, ast.Constant)}
     return named
 
 
