@@ -5,6 +5,7 @@ Readers answer phones, the writer follows documents and renders. The supervisor 
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -106,6 +107,10 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], numbe
         noting = asyncio.create_task(notes.run(), name="notes")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await server.start([socket.socket(fileno=fd) for fd in sockets])
+        # What was loaded stays, and requests leave no cycles: the collector need not look at either all the time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000)
         log.info("serving")
         await asyncio.wait((noting, stopped), return_when=asyncio.FIRST_COMPLETED)
         await server.stop()

@@ -59,7 +59,7 @@ class Reader:
             row = self._db.execute(_FIND, (held, scope, name)).fetchone()
         except sqlite3.Error as error:
             raise schema.translation(error, self._folder) from error
-        return Served(*row) if row else None
+        return Served._make(row) if row else None
 
     def _end(self) -> None:
         with contextlib.suppress(

@@ -160,10 +160,12 @@ class Notes:
 
     def _taken(self) -> dict[str, float]:
         """Take the counts, the histogram's among them."""
-        tallies: dict[str, float] = dict(self._tallies)
-        tallies |= {f"requests {kind} {status} {why}": n for (kind, status, why), n in self._answers.items()}
+        counts = self._tallies
+        for (kind, status, why), number in self._answers.items():
+            counts[f"requests {kind} {status} {why}"] += number
         if self._sent:
-            tallies["bytes"] = self._sent
+            counts["bytes"] += self._sent
+        tallies: dict[str, float] = dict(counts)
         if any(self._times):
             tallies |= {f"seconds {bound}": n for bound, n in zip(_BOUNDS, self._times, strict=True) if n}
             tallies["seconds sum"] = self._seconds

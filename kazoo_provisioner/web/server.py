@@ -5,7 +5,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -42,12 +42,8 @@ _PATH = 256
 _NAME = 64
 
 
-class Asker(NamedTuple):
-    """Who asks: address, host by which, User-Agent."""
-
-    remote: str
-    host: str
-    agent: str
+Asker = tuple[str, str, str]
+"""Who asks: address, host by which, User-Agent."""
 
 
 class Server:
@@ -83,7 +79,7 @@ class Server:
         if not raw.startswith("/"):
             absolute = _ABSOLUTE.match(raw)
             raw, host = (raw[absolute.end() :], absolute[1]) if absolute else (raw, host)
-        asker = Asker(remote, host[:_PATH], _text(headers.get("User-Agent", "")[:_AGENT]))
+        asker = (remote, host[:_PATH], _text(headers.get("User-Agent", "")[:_AGENT]))
         if raw[:6].lower() == api.PREFIX and raw[6:7] in ("", "/"):
             return self._ask_api(request.method, raw, asker, started)
         return self._ask_phones(request.method, raw, asker, started, headers.get("If-None-Match"))
@@ -100,15 +96,16 @@ class Server:
         self, method: str, raw: str, asker: Asker, started: float, if_none_match: str | None
     ) -> Reply:
         notes = self._notes
-        reply, reason, asked, model, public = self._phones.answer(method, asker.host, raw, if_none_match)
+        remote, host, agent = asker
+        reply, reason, asked, model, public = self._phones.answer(method, host, raw, if_none_match)
         account, file, mac, legacy = asked or _NOTHING
         now = int(time.time())
-        if notes.limited and not public and notes.refuses(asker.remote, mac):
+        if notes.limited and not public and notes.refuses(remote, mac):
             reply, reason, model = Reply(*_LIMITED), "limited", ""
         elif reason in _GUESSES:
-            notes.missed(asker.remote, f"{account}/{mac}" if asked else raw[:_NAME], now)
+            notes.missed(remote, f"{account}/{mac}" if asked else raw[:_NAME], now)
         line = Request(
-            mac or mac_of_agent(asker.agent), account, file, now, reply.status, reason, *asker,
+            mac or mac_of_agent(agent), account, file, now, reply.status, reason, remote, host, agent,
             model, int(legacy), int(bool(model and not public and mac and mac in file)),
         )  # fmt: skip
         sent = len(reply.content) if method != "HEAD" else 0
