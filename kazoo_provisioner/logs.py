@@ -48,9 +48,10 @@ def configure(settings: LogSettings, process: str, *, quiet: bool = False, final
     terminal = (quiet or settings.file is None) and os.isatty(descriptor)
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     finish = _columns(descriptor if terminal else None) if console else _json
+    pipeline = _pipeline(process, finish)
     structlog.configure(
-        processors=[_pipeline(process, finish)],
-        wrapper_class=_direct("error" if quiet else settings.level, process, finish),
+        processors=[pipeline],
+        wrapper_class=_direct("error" if quiet else settings.level, pipeline),
         logger_factory=_Logger,
         cache_logger_on_first_use=final,
     )
@@ -85,19 +86,23 @@ def _pipeline(process: str, finish: Callable[[dict[str, Any]], bytes]) -> Any:
     return render
 
 
-def _direct(least: str, process: str, finish: Callable[[dict[str, Any]], bytes]) -> type:
-    """Make structlog's logger for this level, but that `info`, one line for each request, goes straight to the sink.
+def _direct(least: str, pipeline: Callable[..., bytes]) -> type:
+    """Make structlog's logger for this level, but that `info`, one line for each request, takes the short way.
 
-    A line is the same as by the pipeline; structlog's own steps to it take longer than all of ours.
+    It leads through the same pipeline; structlog's own steps to it take longer than all of ours. Where another
+    pipeline was put in place (by tests), it is theirs.
     """
     usual = structlog.make_filtering_bound_logger(getattr(logging, least.upper()))
     if least not in ("debug", "info"):
         return usual
-    now, take = datetime.now, _sink.append
+    take = _sink.append
 
     class Direct(usual):  # type: ignore[valid-type, misc]
-        def info(self, event: str, /, **fields: Any) -> None:
-            take(finish({"time": now(UTC), "level": "info", "event": event, "process": process, **fields}))
+        def info(self, event: str, /, **fields: Any) -> Any:
+            if self._processors[0] is not pipeline:
+                return super().info(event, **fields)
+            fields["event"] = event
+            return take(pipeline(None, "info", fields))
 
     return Direct
 
