@@ -10,8 +10,9 @@ import hashlib
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -24,8 +25,10 @@ from kazoo_provisioner.sources.base import CaughtUp, Change, Inbox, Memory, chan
 
 log = structlog.get_logger()
 
-Signature = tuple[int, int, int]
-"""(mtime in ns, size, inode): when it is the same, so is the file, unless it was written just now."""
+_T = TypeVar("_T")
+
+Signature = int
+"""Hash of (mtime in ns, size, inode): when it is the same, so is the file, unless it was written just now."""
 
 YOUNG = 2_000_000_000
 """Nanoseconds after a write in which a second one can leave the signature as it is."""
@@ -33,9 +36,8 @@ YOUNG = 2_000_000_000
 CHUNK = 100
 CHUNK_BYTES = 4 * 1024 * 1024
 """Files, and bytes of them, read at a time before the changes in them are passed on."""
-
-_UNSEEN: Signature = (-1, 0, -1)
-"""Of a file that is there but cannot be looked at."""
+FOLDERS = 50
+"""Databases looked at before what is new in them is read: of a large folder only a part is in memory."""
 
 
 class _UnreadableError(Exception):
@@ -43,16 +45,26 @@ class _UnreadableError(Exception):
 
 
 class _File:
-    """What we know of one file. `absent` counts looks that did not find it."""
+    """What we know of one file. `found` is the number of the last look that found it."""
 
-    __slots__ = ("absent", "problem", "rev", "signature", "young")
+    __slots__ = ("found", "problem", "rev", "signature", "young")
 
     def __init__(self) -> None:
         self.signature: Signature | None = None
         self.rev: str | None = None
         self.young = True
         self.problem: str | None = None
-        self.absent = 0
+        self.found = 0
+
+
+class _News(NamedTuple):
+    """A file to be read: it is new, was written, or may have been written again."""
+
+    key: tuple[str, str]
+    path: str
+    signature: Signature
+    young: bool
+    size: int
 
 
 class DirectorySource:
@@ -66,6 +78,7 @@ class DirectorySource:
         self._max = settings.max_document
         self._files: dict[tuple[str, str], _File] = {}
         self._looks = 0
+        self._took = 0.0  # seconds that the last look took
         self._contact: float | None = None
         self._problem: str | None = None
         self._odd: set[str] = set()
@@ -89,33 +102,52 @@ class DirectorySource:
                 file.rev = rev
         told = False
         while True:
-            started = time.monotonic()
-            seen = await asyncio.to_thread(self._look)
-            took = time.monotonic() - started
-            if seen is not None:
-                self._contact = round(time.time(), 1)
-                sent = await self._compare(seen, inbox)
-                if sent or not told:
-                    await inbox.put(CaughtUp())
-                    told = True
-            await asyncio.sleep(max(self._poll, 3 * took))
+            sent = await self._look(inbox)
+            if sent or (sent is not None and not told):
+                await inbox.put(CaughtUp())
+                told = True
+            await asyncio.sleep(max(self._poll, 3 * self._took))
 
-    def _look(self) -> dict[tuple[str, str], tuple[Path, Signature]] | None:
-        """Return every document file, or None where the folder itself cannot be believed."""
-        found: dict[tuple[str, str], tuple[Path, Signature]] = {}
-        problem = None
-        folders = 0
+    async def _look(self, inbox: Inbox) -> bool | None:
+        """Send what is new, changed or gone; return whether anything was sent, None where nothing is believed."""
+        self._took = 0.0
+        folders = await self._timed(self._folders)
+        if folders is None:
+            return None
+        self._contact = round(time.time(), 1)
+        self._looks += 1
         odd: set[str] = set()
+        sent = False
+        for first in range(0, len(folders), FOLDERS):
+            news = await self._timed(self._look_at, folders[first : first + FOLDERS], odd)
+            news.reverse()
+            while news:
+                for change in await asyncio.to_thread(self._read_some, news):
+                    await inbox.put(change)
+                    sent = True
+        self._tell_odd(odd)
+        return await self._withdraw(inbox) or sent
+
+    async def _timed(self, work: Callable[..., _T], *given: Any) -> _T:
+        """Do a part of a look in a thread; what looks take says how often there is one."""
+        started = time.monotonic()
         try:
-            for entry in sorted(os.scandir(self._root), key=lambda e: e.name):
+            return await asyncio.to_thread(work, *given)
+        finally:
+            self._took += time.monotonic() - started
+
+    def _folders(self) -> list[tuple[str, Path]] | None:
+        """Return databases and their folders, copies last, or None where the folder itself cannot be believed."""
+        found: list[tuple[str, Path]] = []
+        problem = None
+        try:
+            for entry in os.scandir(self._root):
                 db = unquote(entry.name)
                 if is_followed(db):
-                    folders += db != ACCOUNTS_DB
-                    self._look_at(db, Path(entry.path) / "docs", found, odd)
+                    found.append((db, Path(entry.path) / "docs"))
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
-        self._tell_odd(odd)
-        if not problem and not folders:
+        if not problem and not any(db != ACCOUNTS_DB for db, _ in found):
             # An unmounted disk is an empty folder. It must not take every phone with it, nor be believed
             # to be all there is.
             problem = "holds no account database; the phones keep what they have"
@@ -125,40 +157,52 @@ class DirectorySource:
                 log.error("source_unreadable", path=str(self._root), problem=problem)
             else:
                 log.info("source_readable", path=str(self._root))
-        return None if problem else found
+        return None if problem else sorted(found, key=_order)
 
-    def _look_at(
-        self, db: str, docs: Path, found: dict[tuple[str, str], tuple[Path, Signature]], odd: set[str]
-    ) -> None:
-        """Add a database's files. What cannot be looked at is neither news nor gone: we keep what we hold."""
-        try:
-            entries = list(os.scandir(docs))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            odd.add(f"{docs}\0{error.strerror}")
-            for key in self._files:
-                if key[0] == db:
-                    found.setdefault(key, (docs, _UNSEEN))
-            return
-        for entry in entries:
-            if not entry.name.endswith(".json"):
-                continue
-            key = (db, unquote(entry.name.removesuffix(".json")))
+    def _look_at(self, folders: list[tuple[str, Path]], odd: set[str]) -> list[_News]:
+        """Return what is to be read. What cannot be looked at is neither news nor gone: we keep what we hold."""
+        news: list[_News] = []
+        for db, docs in folders:
             try:
-                key[1].encode()
-                status = entry.stat()
-                if not stat.S_ISREG(status.st_mode):
-                    raise OSError(0, "is no file")
-            except FileNotFoundError:
+                entries = sorted(os.scandir(docs), key=lambda entry: entry.name)
+            except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (OSError, UnicodeEncodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
-                odd.add(f"{entry.path}\0{reason}")
-                if key in self._files:
-                    found.setdefault(key, (Path(entry.path), _UNSEEN))
+            except OSError as error:
+                odd.add(f"{docs}\0{error.strerror}")
+                for key, file in self._files.items():
+                    if key[0] == db:
+                        file.found = self._looks
                 continue
-            found.setdefault(key, (Path(entry.path), (status.st_mtime_ns, status.st_size, status.st_ino)))
+            for entry in entries:
+                if entry.name.endswith(".json"):
+                    self._look_at_file(db, entry, news, odd)
+        return news
+
+    def _look_at_file(self, db: str, entry: os.DirEntry[str], news: list[_News], odd: set[str]) -> None:
+        key = (db, unquote(entry.name.removesuffix(".json")))
+        file = self._files.get(key)
+        try:
+            key[1].encode()
+            status = entry.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "is no file")
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeEncodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
+            odd.add(f"{entry.path}\0{reason}")
+            if file:
+                file.found = self._looks
+            return
+        if file is None:
+            file = self._files.setdefault(key, _File())
+        elif file.found == self._looks:
+            return  # two names of one document: the first counts
+        file.found = self._looks
+        signature = hash((status.st_mtime_ns, status.st_size, status.st_ino))
+        if signature != file.signature or file.young:
+            young = time.time_ns() - status.st_mtime_ns < YOUNG
+            news.append(_News(key, entry.path, signature, young, status.st_size))
 
     def _tell_odd(self, odd: set[str]) -> None:
         """Report each entry that cannot be looked at once, for as long as it stays so."""
@@ -167,52 +211,34 @@ class DirectorySource:
             log.warning("source_entry_unreadable", path=path, problem=problem)
         self._odd = odd
 
-    async def _compare(self, seen: dict[tuple[str, str], tuple[Path, Signature]], inbox: Inbox) -> bool:
-        """Send what is new, changed or gone; return whether anything was sent."""
-        self._looks += 1
+    async def _withdraw(self, inbox: Inbox) -> bool:
+        """Send what is gone; return whether anything is."""
         sent = False
-        unread = []
-        for key in sorted(seen, key=_order):
-            file = self._files.get(key) or self._files.setdefault(key, _File())
-            file.absent = 0
-            if seen[key][1] is not _UNSEEN and (seen[key][1] != file.signature or file.young):
-                unread.append(key)
-        unread.reverse()
-        while unread:
-            for change in await asyncio.to_thread(self._read_some, unread, seen):
-                await inbox.put(change)
+        # Editors replace a file by moving: gone is what is gone at two looks.
+        for key in [key for key, file in self._files.items() if file.found < self._looks - 1]:
+            file = self._files.pop(key)
+            if file.rev is not None:
+                await inbox.put(Change(*key, f"{file.rev}-gone", None))
                 sent = True
-        for key in [key for key in self._files if key not in seen]:
-            file = self._files[key]
-            file.absent += 1
-            # Editors replace a file by moving: gone is what is gone at two looks.
-            if file.absent >= 2:
-                del self._files[key]
-                if file.rev is not None:
-                    await inbox.put(Change(*key, f"{file.rev}-gone", None))
-                    sent = True
         return sent
 
-    def _read_some(
-        self, unread: list[tuple[str, str]], seen: dict[tuple[str, str], tuple[Path, Signature]]
-    ) -> list[Change]:
+    def _read_some(self, news: list[_News]) -> list[Change]:
         """Read from the end of a list, until it is enough for once."""
         changes: list[Change] = []
         size = 0
-        for _ in range(min(CHUNK, len(unread))):
-            key = unread.pop()
-            size += seen[key][1][1]
-            change = self._read(key, seen[key][0], self._files[key], seen[key][1])
+        for _ in range(min(CHUNK, len(news))):
+            one = news.pop()
+            size += one.size
+            change = self._read(one.key, one.path, self._files[one.key], one)
             if change is not None:
                 changes.append(change)
             if size >= CHUNK_BYTES:
                 break
         return changes
 
-    def _read(self, key: tuple[str, str], path: Path, file: _File, signature: Signature) -> Change | None:
+    def _read(self, key: tuple[str, str], path: str, file: _File, news: _News) -> Change | None:
         """Read one file; None when its content is what we know, or is no document (reported once)."""
-        file.young = time.time_ns() - signature[0] < YOUNG
-        file.signature = signature
+        file.young, file.signature = news.young, news.signature
         try:
             body, data = self._document(path)
         except _UnreadableError as error:
@@ -238,7 +264,7 @@ class DirectorySource:
             file.problem = problem
             log.warning("document_unreadable", db=key[0], doc=key[1], problem=problem)
 
-    def _document(self, path: Path) -> tuple[Doc, bytes]:
+    def _document(self, path: str) -> tuple[Doc, bytes]:
         try:
             with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
                 data = stream.read(self._max + 1)
@@ -255,9 +281,9 @@ class DirectorySource:
         return body, data
 
 
-def _order(key: tuple[str, str]) -> tuple[bool, str, str]:
+def _order(folder: tuple[str, Path]) -> tuple[bool, str]:
     """Sort copies in `accounts` last: an account's own document is the truth."""
-    return (key[0] == "accounts", *key)
+    return folder[0] == ACCOUNTS_DB, folder[0]
 
 
 def _rev(body: Doc) -> str:
