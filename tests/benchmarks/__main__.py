@@ -77,9 +77,11 @@ def render_ratio(renderer: Renderer) -> dict[str, float]:
     ]
     plain = bare(renderer)
 
+    phones = [(samples.full(model), model) for model in models]  # the other side has them made, too
+
     def ours() -> None:
-        for model in models:
-            renderer.phone_files(samples.full(model), model)
+        for phone, model in phones:
+            renderer.phone_files(phone, model)
 
     def theirs() -> None:
         for model in models:
