@@ -6,6 +6,7 @@ Readers answer phones, the writer follows documents and renders. The supervisor 
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -89,7 +90,9 @@ async def check_source(settings: Settings) -> Report:
     return Report(facts=[f"{settings.source.path}: a folder, that is all there is to check"])
 
 
-async def run_reader(config: Path, settings: Settings, sockets: list[int], number: int, alive: int) -> None:
+async def run_reader(
+    config: Path, settings: Settings, sockets: list[int], number: int, alive: int, beat: int
+) -> None:
     """Be a reader process."""
     web = settings.web
     catalogue = catalogue_of(settings)
@@ -124,7 +127,7 @@ async def run_reader(config: Path, settings: Settings, sockets: list[int], numbe
             await reloading
         reader.close()
 
-    await run_child(alive, work, reload)
+    await run_child(alive, work, reload, beat)
 
 
 def _new_api(config: Path, server: Server) -> None:
@@ -172,8 +175,11 @@ def run_renderer(settings: Settings) -> None:
     render_ahead(Reconciler(store, renderer, settings.phones), sys.stdin.buffer, sys.stdout.buffer)
 
 
-def child(role: str, number: int, config: Path, store: Path, alive: int, sockets: list[int]) -> int:
+def child(
+    role: str, number: int, config: Path, store: Path, alive: int, beat: int, sockets: list[int]
+) -> int:
     """Run a child process; return its exit code. `number` says which reader it is, from 1."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     logs.configure(LogSettings(), role, quiet=role == "renderer")
     try:
         settings = read_settings(config)
@@ -184,7 +190,7 @@ def child(role: str, number: int, config: Path, store: Path, alive: int, sockets
         if role == "renderer":
             run_renderer(settings)
         elif role == "reader":
-            asyncio.run(run_reader(config, settings, sockets, number, alive))
+            asyncio.run(run_reader(config, settings, sockets, number, alive, beat))
         else:
             asyncio.run(run_writer(config, settings, alive))
     except (*REFUSED, StoreError) as error:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +23,10 @@ from kazoo_provisioner.render.check import collapsed, problems
 from kazoo_provisioner.render.engine import File, Renderer
 from kazoo_provisioner.settings import Settings
 from kazoo_provisioner.settings import load as load_settings
-from kazoo_provisioner.store.access import Access
+from kazoo_provisioner.store.access import Access, counted_as
 from kazoo_provisioner.store.schema import StoreError, translated
 from kazoo_provisioner.supervisor import Supervisor
-from kazoo_provisioner.web.remote import counted_as, plain
+from kazoo_provisioner.web.remote import plain
 from kazoo_provisioner.workshop import Workshop
 
 EXIT_UNUSABLE = 2
@@ -120,6 +121,7 @@ def serve(config: Path, web_workers: int | None, hints: bool) -> None:  # noqa: 
     """
     with _errors():
         os.umask(0o077)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
         settings = app.read_settings(config)
         if web_workers:
             settings = replace(settings, web=replace(settings.web, workers=web_workers))
@@ -141,14 +143,16 @@ def _print_hints(urls: list[str]) -> None:
 @main.command(hidden=True)
 @click.argument("role", type=click.Choice(["reader", "writer", "renderer"]))
 @click.option("--alive", type=int, default=-1)
+@click.option("--beat", type=int, default=-1)
 @click.option("--number", type=int, default=1)
 @click.option("--sockets", default="")
 @click.option("--store", type=click.Path(path_type=Path), required=True)
 @_config_option
-def child(role: str, alive: int, number: int, sockets: str, store: Path, config: Path) -> None:
+def child(role: str, alive: int, beat: int, number: int, sockets: str, store: Path, config: Path) -> None:
     """Be one of the processes of `serve`."""
     os.umask(0o077)
-    sys.exit(app.child(role, number, config, store, alive, [int(fd) for fd in sockets.split(",") if fd]))
+    listening = [int(fd) for fd in sockets.split(",") if fd]
+    sys.exit(app.child(role, number, config, store, alive, beat, listening))
 
 
 @main.command()

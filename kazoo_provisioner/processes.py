@@ -16,12 +16,28 @@ log = structlog.get_logger()
 _BACK_OFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY = 60.0
 """Seconds of life after which a death starts the back-off anew."""
+_BEAT = 1.0
+"""Seconds between two signs of life."""
+SILENT = 30.0
+"""Seconds without one after which a process hangs."""
 
 
 class Child:
-    """One child process, kept alive until `stop`. `role` says what it is, `name` which one."""
+    """One child process, kept alive until `stop`. `role` says what it is, `name` which one.
 
-    def __init__(self, role: str, name: str, arguments: Sequence[str], descriptors: Sequence[int]) -> None:
+    `beats`: it gives signs of life, and is killed where it gives none any more.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        name: str,
+        arguments: Sequence[str],
+        descriptors: Sequence[int],
+        *,
+        beats: bool = False,
+    ) -> None:
+        self._beats = beats
         self.role = role
         self.name = name
         self.restarts = 0
@@ -67,23 +83,46 @@ class Child:
     async def _run(self) -> int:
         # The write end stays with us alone: when we are gone, however we went, the child reads the end of it.
         alive, ours = os.pipe()
+        beats, beat = os.pipe()
+        given = [alive, *([beat] if self._beats else [])]
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "kazoo_provisioner", "child", self.role, "--alive", str(alive), *self._arguments,
-                pass_fds=(alive, *self._descriptors),
+                sys.executable, "-m", "kazoo_provisioner", "child", self.role, "--alive", str(alive),
+                *(["--beat", str(beat)] if self._beats else []), *self._arguments,
+                pass_fds=(*given, *self._descriptors),
                 start_new_session=True,
             )  # fmt: skip
         except BaseException:
             os.close(ours)
+            os.close(beats)
             raise
         finally:
             os.close(alive)
+            os.close(beat)
         self._began = time.monotonic()
         log.info("process_started", role=self.name, pid=self._process.pid)
         try:
-            return await self._process.wait()
+            return await self._watched(self._process, beats)
         finally:
             os.close(ours)
+            os.close(beats)
+
+    async def _watched(self, process: asyncio.subprocess.Process, beats: int) -> int:
+        """Wait for a process's end; bring it about where it hangs. One that never gave a sign is still starting."""
+        os.set_blocking(beats, False)
+        ended = asyncio.ensure_future(process.wait())
+        last: float | None = None
+        while True:
+            done, _ = await asyncio.wait((ended,), timeout=_BEAT)
+            if done:
+                return ended.result()
+            with contextlib.suppress(BlockingIOError):
+                if os.read(beats, 4096):
+                    last = time.monotonic()
+            if last is not None and time.monotonic() - last > SILENT:
+                log.error("process_hangs", role=self.name, silent_s=round(time.monotonic() - last))
+                last = None
+                self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it is there."""
@@ -105,11 +144,14 @@ class Child:
 
 
 async def run_child(
-    alive: int, work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], on_hangup: Callable[[], None]
+    alive: int,
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    on_hangup: Callable[[], None],
+    beat: int = -1,
 ) -> None:
     """Run a child's one task until SIGTERM, SIGINT or the supervisor's end sets the event that it is given.
 
-    `on_hangup` is called on SIGHUP. What the task raises, this raises.
+    `on_hangup` is called on SIGHUP. `beat`: where signs of life go, if anywhere. What the task raises, this raises.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -118,9 +160,17 @@ async def run_child(
         loop.remove_reader(alive)
         stop.set()
 
+    def live() -> None:
+        with contextlib.suppress(OSError):  # nobody listens, or not just now
+            os.write(beat, b".")
+        loop.call_later(_BEAT, live)
+
     os.set_blocking(alive, False)
     loop.add_reader(alive, supervisor_gone)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    if beat >= 0:
+        os.set_blocking(beat, False)
+        live()
     await work(stop)

@@ -287,6 +287,15 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         raise SettingsError(f"{where}: {_said(str(error))}") from None
 
 
+_FORMS = {
+    "public_url": "a URL that begins with http:// or https://",
+    "host": "a host name in lower case, without a port",
+    "prefix": "a path in lower case that begins and ends with /, or *",
+    "language": "a language tag such as en-us",
+}
+"""What is wanted where a pattern says it, in words."""
+
+
 def _said(text: str) -> str:
     """Return msgspec's words about a setting: its name first, and never its value."""
     found = re.search(r" - at (?P<key>`key` in )?`(?P<at>[^`]*)`$", text)
@@ -297,6 +306,8 @@ def _said(text: str) -> str:
     unknown = re.search(r"unknown field `(.*)`", message)
     if unknown:
         return f"{f'{at}.' if at else ''}{unknown[1]}: there is no such setting"
+    if "matching regex" in message:
+        message = f"must be {_FORMS.get(at.rpartition('.')[2], 'of another form: see the commented example')}"
     of_key = "a key: " if found and found["key"] else ""
     return f"{f'{at}: ' if at else ''}{of_key}{message}"
 
@@ -347,6 +358,10 @@ def _check_urls(raw: Any, path: Path) -> None:
 
 
 def _check_networks(web: WebSettings, path: Path) -> None:
+    if web.proxy_protocol and not web.trusted_proxies:
+        raise SettingsError(
+            f"{path}: web.proxy_protocol: nobody may use it; name the proxies in web.trusted_proxies"
+        )
     for one in web.trusted_proxies:
         try:
             ipaddress.ip_network(one)

@@ -114,7 +114,11 @@ class Output:
     def _append(self, out: int, data: bytes, lines: list[bytes], count: int) -> int:
         """Write to a file; a line that a full disk tore is written again as a whole, on a line of its own."""
         lead = b"\n" if self._torn else b""
-        done = os.write(out, lead + data) - len(lead)
+        try:
+            done = os.write(out, lead + data) - len(lead)
+        except OSError:
+            self._torn = True  # another process may have got a part of its line in
+            raise
         if done < 0:
             return 0
         self._torn = False

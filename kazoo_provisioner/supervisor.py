@@ -19,7 +19,7 @@ from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import Settings, WebSettings
 from kazoo_provisioner.store import access
-from kazoo_provisioner.store.schema import lock
+from kazoo_provisioner.store.schema import StoreError, lock
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.run import SYNCED
 from kazoo_provisioner.web.ops import Ops, Process
@@ -77,9 +77,13 @@ class Supervisor:
         folder, web = self._settings.store.path, self._settings.web
         held = lock(folder)
         Store(folder).close()  # migrates, or says what is wrong
-        broken = access.renew(folder)
-        if broken:
-            log.error("access_renewed", problem=broken)
+        try:
+            broken = access.renew(folder)
+        except StoreError as error:  # phones are answered without it
+            log.error("access_unavailable", problem=str(error))
+        else:
+            if broken:
+                log.error("access_renewed", problem=broken)
         sockets = open_sockets(web.listen)
         pages = open_sockets((web.status,) if web.status else (), "web.status")
         raise_descriptors(web)
@@ -96,7 +100,7 @@ class Supervisor:
         ops = Ops(folder, self._processes, web)
         await ops.start(pages)
         try:
-            await self._keep(addresses)
+            await self._keep(addresses, sockets)
         finally:
             await ops.stop()
         log.info("stopped")
@@ -109,18 +113,20 @@ class Supervisor:
         passed = ["--sockets", ",".join(map(str, fds))]
         count = self._settings.web.workers or os.cpu_count() or 1
         readers = [
-            Child("reader", f"reader-{n}", ["--number", str(n), *config, *passed], fds)
+            Child("reader", f"reader-{n}", ["--number", str(n), *config, *passed], fds, beats=True)
             for n in range(1, count + 1)
         ]
         return (*readers, Child("writer", "writer", config, [held]))
 
-    async def _keep(self, addresses: list[str]) -> None:
+    async def _keep(self, addresses: list[str], sockets: list[socket.socket]) -> None:
         """Keep the children until we are told to stop; then stop them."""
         keepers = [asyncio.create_task(child.keep(), name=child.name) for child in self._children]
         watcher = asyncio.create_task(self._announce(addresses), name="announce")
         stopped = asyncio.create_task(self._stop.wait(), name="stop")
         done, _ = await asyncio.wait((stopped, *keepers), return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
+        for one in sockets:
+            one.close()  # with the readers' the last ones: who comes now is refused, and asks elsewhere or later
         # Readers finish their replies while the writer finishes its transaction.
         await asyncio.gather(*(child.stop(DRAIN + 5) for child in self._children))
         for task in (*keepers, watcher, stopped):
@@ -178,6 +184,11 @@ def raise_descriptors(web: WebSettings) -> None:
     wanted = web.connections + SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if most < SPARE + 16:
+        raise SettingsError(
+            f"the system allows this process {most} open files; {SPARE + 16} are needed, and {wanted} for "
+            f"web.connections: {web.connections} (LimitNOFILE of the systemd unit, ulimit -Hn)"
+        )
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < wanted:

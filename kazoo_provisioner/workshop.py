@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from kazoo_provisioner.app import catalogue_of, source_of
 from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.render.engine import File, Renderer
-from kazoo_provisioner.settings import Settings
+from kazoo_provisioner.settings import LegacyPath, Settings
 from kazoo_provisioner.store.reader import Reader
 from kazoo_provisioner.store.schema import StoreError
 from kazoo_provisioner.store.writer import Store
@@ -112,10 +112,15 @@ class Workshop:
         return [*lines, *last_requests(self._settings.store.path, mac)], known
 
     def explain_path(self, host: str, path: str) -> tuple[list[str], bool] | None:
-        """Explain what a path gives, asked for at a host; None where it can be no file of ours."""
+        """Explain what a path gives, asked for at a host; None where it names no file at all."""
         asked = self._paths.parse(host, path)
         if asked is None:
-            return None
+            asked = Paths([LegacyPath(prefix="*")]).parse("", path)
+            if asked is None or not asked.mac:
+                return None
+            where = f"no URLs of {host or 'any host'} that begin like that are"
+            lines, known = self.explain(asked.mac, asked.account)
+            return [f"404: no_such_path: {where} in web.legacy_paths, and it is not below /p/", *lines], known
         lines, known = self._explainer.path(host, path, asked.account, asked.file, asked.mac)
         return [*lines, *(last_requests(self._settings.store.path, asked.mac) if asked.mac else [])], known
 

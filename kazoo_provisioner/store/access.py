@@ -5,14 +5,14 @@ of it is memory: without the file phones are answered as with it. Noted as it ha
 """
 
 import contextlib
-import os
+import ipaddress
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from kazoo_provisioner.store import schema
-from kazoo_provisioner.store.schema import StoreError
+from kazoo_provisioner.store.schema import StoreError, StoreUnavailableError
 
 FILE = "access.db"
 
@@ -34,18 +34,33 @@ KEPT_UNKNOWN = 7 * 86400
 PER_PHONE = 12
 """Last requests of a phone that are kept."""
 MOST = 2_000_000
-"""Rows of requests at most."""
+"""Rows of requests at most; `MOST_UNKNOWN` of those that got nothing."""
+MOST_UNKNOWN = 100_000
 
 
 _TOO_MANY_OF_A_PHONE = (
     "DELETE FROM request WHERE (mac, account, file) IN (SELECT mac, account, file FROM (SELECT mac, account, file, "
-    "row_number() OVER (PARTITION BY mac ORDER BY at DESC) AS nth FROM request "
+    "row_number() OVER (PARTITION BY mac ORDER BY own DESC, at DESC) AS nth FROM request "
     "WHERE mac IN (SELECT mac FROM request GROUP BY mac HAVING count(*)>?)) WHERE nth>?)"
 )
 _TOO_MANY = (
     "DELETE FROM request WHERE (mac, account, file) IN "
-    "(SELECT mac, account, file FROM request ORDER BY at DESC LIMIT -1 OFFSET ?)"
+    "(SELECT mac, account, file FROM request ORDER BY own DESC, at DESC LIMIT -1 OFFSET ?)"
 )
+_TOO_MANY_UNKNOWN = (
+    "DELETE FROM request WHERE (mac, account, file) IN "
+    "(SELECT mac, account, file FROM request WHERE model='' ORDER BY at DESC LIMIT -1 OFFSET ?)"
+)
+
+
+def counted_as(address: str) -> str:
+    """Return what an address counts as where a limit is held: IPv6 by its network of 64 bits."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    except ValueError:
+        return address
 
 
 class Request(NamedTuple):
@@ -91,11 +106,13 @@ class Access:
             raise StoreError(f"{path}: is not there yet")
         try:
             if not read_only:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                schema.create(path)
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
         self._db = schema.connect(path, "ro" if read_only else "rw")
         try:
+            opened = path.stat()
+            self._identity = (opened.st_dev, opened.st_ino)
             self._prepare(path, read_only=read_only)
         except BaseException:
             self._db.close()  # or its descriptor stays until somebody collects the error
@@ -119,10 +136,23 @@ class Access:
         try:
             yield
         except sqlite3.Error as error:
-            raise schema.translation(error, self._folder, FILE) from error
+            known = schema.translation(error, self._folder, FILE)
+            # Nothing depends on this file: whatever is wrong with it, it is tried again later.
+            unknown = StoreUnavailableError(f"{self._folder / FILE}: {error}")
+            raise (known if isinstance(known, StoreError) else unknown) from error
 
     def version(self) -> int:
-        """Return a number that differs when another connection has written."""
+        """Return a number that differs when another connection has written.
+
+        Raises:
+            StoreUnavailableError: the file's name leads to another file now, or to none.
+        """
+        try:
+            there = (self._folder / FILE).stat()
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._folder / FILE}: {error.strerror}") from error
+        if (there.st_dev, there.st_ino) != self._identity:
+            raise StoreUnavailableError(f"{self._folder / FILE}: is another file now")
         with self._translated():
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
@@ -175,10 +205,17 @@ class Access:
                 tripped += [address] * done.rowcount
         return tripped
 
-    def limited(self, now: float) -> dict[str, int]:
-        """Return the addresses that are limited, and until when."""
+    def limited(self, now: float, window: float = 86_400) -> dict[str, int]:
+        """Return the addresses that are limited, and until when: later than a window is a clock that jumped.
+
+        The default is the longest window that can be set.
+        """
         with self._translated():
-            return dict(self._db.execute("SELECT address, until FROM limited WHERE until>?", (now,)))
+            return dict(
+                self._db.execute(
+                    "SELECT address, until FROM limited WHERE until>? AND until<=?", (now, now + window + 1)
+                )
+            )
 
     def forgive(self, address: str) -> bool:
         """Forget what an address asked for in vain; return whether there was anything."""
@@ -230,11 +267,12 @@ class Access:
         """Drop what is too old, and what is too much."""
         with self._translated():
             for statement, values in (
-                ("DELETE FROM limited WHERE until<=?", (now,)),
+                ("DELETE FROM limited WHERE until<=? OR until>?", (now, now + window)),
                 ("DELETE FROM miss WHERE at<=?", (now - window,)),
                 ("DELETE FROM request WHERE at<=?", (now - KEPT,)),
                 ("DELETE FROM request WHERE at<=? AND model=''", (now - KEPT_UNKNOWN,)),
                 (_TOO_MANY_OF_A_PHONE, (PER_PHONE, PER_PHONE)),
+                (_TOO_MANY_UNKNOWN, (MOST_UNKNOWN,)),
                 (_TOO_MANY, (MOST,)),
             ):
                 self._db.execute(statement, values)
@@ -245,15 +283,17 @@ class Access:
 
 
 def renew(folder: Path) -> str | None:
-    """See that the file can be used; one that cannot be is moved aside. Return why, None where all is well.
+    """See that the file can be used; one that is broken is moved aside. Return why, None where all is well.
 
     Raises:
-        StoreError: nor can it be moved or made anew.
+        StoreError: it cannot be used now, but it is not broken; or it can be neither moved nor made anew.
     """
     try:
         Access(folder).close()
+    except StoreUnavailableError:
+        raise
     except StoreError as error:
-        for end in ("", "-wal", "-shm"):
+        for end in ("-wal", "-shm", ""):
             path = folder / f"{FILE}{end}"
             try:
                 path.replace(folder / f"{FILE}.broken{end}")

@@ -3,6 +3,7 @@
 `docs/architecture.md`, "The store", says what each table is for.
 """
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -94,7 +95,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
         raise StoreError(f"{folder}: cannot be written to; it must belong to the user who runs the service")
     path = folder / FILE
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        create(path)
         connection = connect(path, "rw")
         with translated(folder):
             connection.execute("PRAGMA journal_mode=WAL")
@@ -136,6 +137,20 @@ def open_reader(folder: Path) -> sqlite3.Connection:
 
 def _quote(path: Path) -> str:
     return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def create(path: Path) -> None:
+    """Make an empty file for ourselves alone, where there is none.
+
+    One that is there is not opened: to close any descriptor of a file drops all locks that this process has on it,
+    those of SQLite's connections too (POSIX), and another process would then take the log for nobody's.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -184,7 +199,7 @@ _FINAL = {
     "SQLITE_AUTH",
     "SQLITE_PERM",
 }
-_PASSING = {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM"}
+_PASSING = {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PROTOCOL"}
 
 
 @contextmanager

@@ -24,6 +24,8 @@ LINE = 8190
 """Bytes of a request line, and of a header, at most."""
 HEADERS = 100
 """Headers of a request at most."""
+HEAD = 32 * 1024
+"""Bytes of a request that is not whole yet, at most."""
 LINGER = 2.0
 """Seconds in which a body that nobody reads may still arrive, before the connection is closed."""
 
@@ -38,7 +40,16 @@ _LATE = (
 class Connection(RequestHandler):
     """One client. `remote` is who that is, as far as the connection says; `trusted`: it is a proxy of ours."""
 
-    __slots__ = ("_half_closed", "_header", "_since", "_taken_since", "manager", "remote", "trusted")
+    __slots__ = (
+        "_begun",
+        "_half_closed",
+        "_header",
+        "_since",
+        "_taken_since",
+        "manager",
+        "remote",
+        "trusted",
+    )
 
     def __init__(self, manager: "Connections", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -48,6 +59,7 @@ class Connection(RequestHandler):
         self._half_closed = False  # the client has said all that it wants
         self._header: bytearray | None = None
         self._since = 0.0  # when the request that is not whole began
+        self._begun = 0  # bytes of it
         self._taken_since = 0.0  # since when there is something that the client has not taken
 
     @property
@@ -77,9 +89,14 @@ class Connection(RequestHandler):
             if not data:
                 return
         before = self._request_count
+        self._begun += len(data)
+        if self._begun > HEAD and self._waiter is not None and self._since:
+            self.manager.refused(self.remote, 0, "too_long")
+            self.abort()
+            return
         super().data_received(data)
         if self._request_count != before:
-            self._since = 0.0
+            self._since, self._begun = 0.0, 0
             self.manager.active(self)
         elif not self._since and self._waiter is not None:
             self._since = self._loop.time()
@@ -108,7 +125,7 @@ class Connection(RequestHandler):
         self._since = 0.0
         self.remote = plain(found.address) or self.remote
         # Who it is was said already: a header that says so too is the client's own word.
-        self.trusted = not found.address
+        self.trusted = False
         return bytes(begun[found.length :])
 
     def handle_error(
@@ -185,6 +202,7 @@ class Connections(web.Server):
         self._by_age: OrderedDict[Connection, asyncio.Transport] = OrderedDict()
         self._sweeping: asyncio.Task[None] | None = None
         self._none = asyncio.Event()
+        self._ending = False
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of one connection."""
@@ -203,6 +221,9 @@ class Connections(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it; where there are too many, the one that is idle longest goes."""
         super().connection_made(handler, transport)
+        if self._ending:
+            transport.abort()  # accepted before we stopped, told of it only now
+            return
         self._by_age[cast("Connection", handler)] = transport
         while len(self._by_age) > self._most:
             oldest = next(iter(self._by_age))
@@ -228,17 +249,23 @@ class Connections(web.Server):
             await asyncio.sleep(min(1.0, limit / 4))
             now = self._loop.time()
             for connection in list(self._by_age):
-                reason = connection.late(now, limit)
-                if reason:
-                    connection.expire(reason)
+                try:
+                    reason = connection.late(now, limit)
+                    if reason:
+                        connection.expire(reason)
+                except Exception as error:  # noqa: BLE001 - one connection's trouble is not the others'
+                    self.refused(connection.remote, 500, type(error).__name__)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's own
         """Finish what is under way, at most so many seconds; then close, taken or not."""
+        self._ending = True
         if self._sweeping:
             self._sweeping.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):  # aiohttp's own may take twice as long
                 await super().shutdown(timeout)
+                for transport in list(self._by_age.values()):
+                    transport.close()  # who came meanwhile, too
                 while self._by_age:  # what was answered is still on its way
                     self._none.clear()
                     await self._none.wait()

@@ -91,19 +91,22 @@ class Kept(Generic[T]):
         self._patient = patient
         self._task: asyncio.Task[T | Unread] | None = None
         self._last: T | Unread | None = None
-        self._until = 0.0
+        self._until = self._found = 0.0
 
     async def get(self) -> T | Unread:
         """Return what was found."""
         if self._task is None or (self._task.done() and time.monotonic() >= self._until):
             self._task = asyncio.create_task(self._take(), name="figures")
-        if self._patient and self._last is not None and not self._task.done():
+        fresh = self._last is not None and time.monotonic() - self._found < PATIENCE
+        if self._patient and self._last is not None and fresh and not self._task.done():
             return self._last
         try:
             async with asyncio.timeout(PATIENCE):
                 # Who asked may go; the thread cannot, and must stay the only one.
                 return await asyncio.shield(self._task)
         except TimeoutError:
+            if self._patient and self._last is not None:
+                return self._last
             return Unread(f"not read within {PATIENCE:g} s")
 
     async def _take(self) -> T | Unread:
@@ -117,7 +120,7 @@ class Kept(Generic[T]):
             found = Unread(type(error).__name__)
         now = time.monotonic()
         self._until = now + (FRESH if isinstance(found, Unread) else max(FRESH, (now - began) * SHARE))
-        self._last = found
+        self._last, self._found = found, now
         return found
 
     def close(self) -> None:

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 import structlog
 
 from kazoo_provisioner.settings import WebSettings
-from kazoo_provisioner.store.access import Access, Miss, Request
-from kazoo_provisioner.store.schema import StoreError
-from kazoo_provisioner.web.remote import counted_as
+from kazoo_provisioner.store.access import Access, Miss, Request, counted_as, renew
+from kazoo_provisioner.store.schema import StoreError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -67,6 +66,7 @@ class Notes:
         self._writes: Access | None = None
         self._requests: dict[tuple[str, str, str], Request] = {}
         self._misses: dict[tuple[str, str], Miss] = {}
+        self._unwritten: Counter[str] = Counter()
         self._answers: Counter[tuple[str, int, str]] = Counter()
         self._tallies: Counter[str] = Counter()
         self._sent = 0
@@ -85,7 +85,12 @@ class Notes:
         self._times[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
         key = request[:3]
-        if request.mac and (len(self._requests) < _MOST or key in self._requests):
+        # Who is limited asks for anything: that is counted, but remembered of nobody.
+        if (
+            request.mac
+            and request.reason != "limited"
+            and (len(self._requests) < _MOST or key in self._requests)
+        ):
             self._requests[key] = request
 
     def count(self, name: str) -> None:
@@ -93,12 +98,20 @@ class Notes:
         self._tallies[name] += 1
 
     def missed(self, remote: str, name: str, at: int) -> None:
-        """Note that an address asked for something in vain."""
-        address = counted_as(remote)
-        key = (address, name)
-        if self._settings.miss_limit and (len(self._misses) < _MOST or key in self._misses):
-            self._misses[key] = Miss(address, name, at)
-            self._wake.set()
+        """Note that an address asked for something in vain. What is not written yet counts here alone."""
+        limit, address = self._settings.miss_limit, counted_as(remote)
+        if (
+            not limit
+            or address in self.limited
+            or (address, name) in self._misses
+            or len(self._misses) >= _MOST
+        ):
+            return
+        self._misses[address, name] = Miss(address, name, at)
+        self._unwritten[address] += 1
+        if self._unwritten[address] >= limit:
+            self.limited[address] = at + int(self._settings.miss_window)
+        self._wake.set()
 
     def refuses(self, remote: str, mac: str) -> bool:
         """Whether an address asked for too much in vain, and this phone got nothing there before."""
@@ -140,12 +153,13 @@ class Notes:
             if requests or misses or tallies:
                 limited = await _thread(self._write, requests, misses, tallies)
                 requests, misses, tallies = {}, {}, {}
+                self._unwritten = Counter(address for address, _ in self._misses)
                 for address in limited:
                     log.warning(
                         "address_limited", remote=address, limit=self._settings.miss_limit,
                         seconds=int(self._settings.miss_window),
                     )  # fmt: skip
-            self._learn()
+            await self._learn()
             if self._first and time.monotonic() - self._house > _HOUSE:
                 self._house = time.monotonic()
                 await _thread(self._forget)
@@ -157,6 +171,8 @@ class Notes:
             if not self._failing:
                 log.error("access_unavailable", problem=str(error))
             self._failing = True
+            if self._first and not isinstance(error, StoreUnavailableError):
+                await _thread(self._renew)
 
     def _taken(self) -> dict[str, float]:
         """Take the counts, the histogram's among them."""
@@ -184,13 +200,30 @@ class Notes:
             requests.values(), misses.values(), tallies, settings.miss_limit, settings.miss_window
         )
 
-    def _learn(self) -> None:
+    async def _learn(self) -> None:
         if self._reads is None:
             self._reads = Access(self._folder)
         version = self._reads.version()
         if version != self._version:
-            self.limited = self._reads.limited(time.time())
+            limited = await _thread(self._limited)
+            window, limit = int(self._settings.miss_window), self._settings.miss_limit
+            ours = {a: int(time.time()) + window for a, count in self._unwritten.items() if count >= limit}
+            self.limited = ours | limited
             self._version = version
+
+    def _limited(self) -> dict[str, int]:
+        if self._writes is None:
+            self._writes = Access(self._folder)
+        return self._writes.limited(time.time(), self._settings.miss_window)
+
+    def _renew(self) -> None:
+        """Put a new file in place of one that is broken for good."""
+        try:
+            broken = renew(self._folder)
+        except StoreError:
+            return
+        if broken:
+            log.error("access_renewed", problem=broken)
 
     def _forget(self) -> None:
         if self._writes:

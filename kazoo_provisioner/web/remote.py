@@ -71,13 +71,3 @@ def plain(address: str) -> str:
         return ""
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return str(mapped or found)
-
-
-def counted_as(address: str) -> str:
-    """Return what an address counts as where a limit is held: IPv6 by its network of 64 bits."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network(f"{address}/64", strict=False))
-    except ValueError:
-        return address

@@ -100,7 +100,9 @@ class Server:
         reply, reason, asked, model, public = self._phones.answer(method, host, raw, if_none_match)
         account, file, mac, legacy = asked or _NOTHING
         now = int(time.time())
-        if notes.limited and not public and notes.refuses(remote, mac):
+        # A name without a MAC address, of a file that is not there, tells nobody anything.
+        guess = mac or asked is None
+        if notes.limited and guess and not public and notes.refuses(remote, mac):
             reply, reason, model = Reply(*_LIMITED), "limited", ""
         elif reason in _GUESSES:
             notes.missed(remote, f"{account}/{mac}" if asked else raw[:_NAME], now)

@@ -1,6 +1,6 @@
 """What readers find in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +55,22 @@ def test_a_store_that_breaks(reader: Reader, tmp_path: Path) -> None:
         (tmp_path / f"store.db{end}").unlink(missing_ok=True)
     with pytest.raises(StoreError, match=r"store\.db"):
         reader.find("a", OWN)
+
+
+def test_the_look_ups_of_a_turn_share_a_transaction_that_ends_with_it(tmp_path: Path) -> None:
+    """Nothing stays open: what others write is seen in the next turn, and the log can be emptied."""
+    waiting: list[Callable[[], None]] = []
+    Store(tmp_path).close()
+    reader = Reader(tmp_path, waiting.append)
+    assert reader.find("a", "one") is None
+    assert reader.find("a", "two") is None
+    assert len(waiting) == 1
+    assert reader._db.in_transaction
+    waiting.pop()()
+    assert not reader._db.in_transaction
+    assert reader.find("a", "one") is None
+    reader._db.execute("ROLLBACK")  # as SQLite does by itself after some errors
+    waiting.pop()()
+    assert reader.find("a", "one") is None
+    assert len(waiting) == 1
+    reader.close()

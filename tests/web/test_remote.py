@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from kazoo_provisioner.web.remote import Proxies, counted_as, plain
+from kazoo_provisioner.store.access import counted_as
+from kazoo_provisioner.web.remote import Proxies, plain
 from tests.web.serving import OURS, Serving
 
 PROXIES = Proxies(["10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"])
