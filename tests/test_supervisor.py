@@ -71,7 +71,6 @@ INFINITE = resource.RLIM_INFINITY
         (50, 1000 + SPARE, 1000 + SPARE, None),
         (50, 500, 500, 500 - SPARE),
         (500, 500, None, 500 - SPARE),
-        (50, 60, 60, 16),
         (50, INFINITE, 1000 + SPARE, None),
         (INFINITE, INFINITE, None, None),
     ],
@@ -89,3 +88,9 @@ def test_descriptors(
     assert [(line["event"], line["connections"], line["wanted"]) for line in logs] == (
         [] if few is None else [("few_descriptors", few, 1000)]
     )
+
+
+def test_hardly_any_descriptors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (50, 60))
+    with pytest.raises(SettingsError, match="allows this process 60 open files; 116 are needed"):
+        raise_descriptors(WebSettings(connections=1000))

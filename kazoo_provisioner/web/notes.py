@@ -5,6 +5,7 @@ never waits for that, and is the same without the file.
 """
 
 import asyncio
+import contextlib
 import time
 from bisect import bisect_left
 from collections import Counter
@@ -15,8 +16,8 @@ from typing import Any, TypeVar
 import structlog
 
 from kazoo_provisioner.settings import WebSettings
-from kazoo_provisioner.store.access import Access, Miss, Request, counted_as, renew
-from kazoo_provisioner.store.schema import StoreError, StoreUnavailableError
+from kazoo_provisioner.store.access import Access, Miss, Request, counted_as
+from kazoo_provisioner.store.schema import StoreError
 
 log = structlog.get_logger()
 
@@ -136,10 +137,11 @@ class Notes:
             later = _MANY < waiting < _FULL and began - self._written < _LATEST
             await self.flush(requests_later=later)
             pause = max(_SOON, (time.monotonic() - began) * _SHARE)
-            try:
-                await asyncio.wait_for(self._wake.wait(), max(0.0, _EVERY - pause))
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    max(0.0, _EVERY - pause)
+                ):  # wait_for of Python 3.11 can lose a cancel
+                    await self._wake.wait()
 
     async def flush(self, *, requests_later: bool = False) -> None:
         """Write what was noted so far, and learn what the other readers wrote."""
@@ -171,8 +173,6 @@ class Notes:
             if not self._failing:
                 log.error("access_unavailable", problem=str(error))
             self._failing = True
-            if self._first and not isinstance(error, StoreUnavailableError):
-                await _thread(self._renew)
 
     def _taken(self) -> dict[str, float]:
         """Take the counts, the histogram's among them."""
@@ -215,15 +215,6 @@ class Notes:
         if self._writes is None:
             self._writes = Access(self._folder)
         return self._writes.limited(time.time(), self._settings.miss_window)
-
-    def _renew(self) -> None:
-        """Put a new file in place of one that is broken for good."""
-        try:
-            broken = renew(self._folder)
-        except StoreError:
-            return
-        if broken:
-            log.error("access_renewed", problem=broken)
 
     def _forget(self) -> None:
         if self._writes:

@@ -169,7 +169,7 @@ def test_what_is_old_is_forgotten(opened: Access) -> None:
     opened.forget(NOW, WINDOW)
     assert {one.file for one in opened.requests(MAC)} == {"2", "4", "5"}
     assert dict(opened._db.execute("SELECT address, count(*) FROM miss GROUP BY 1")) == {"a": 1, "c": 3}
-    assert list(opened.limited(0)) == ["c"]
+    assert list(opened.limited(NOW, WINDOW)) == ["c"]
 
 
 def test_what_is_too_much_of_a_phone_is_forgotten(opened: Access) -> None:

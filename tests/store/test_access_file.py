@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -228,3 +230,27 @@ def test_what_could_not_be_opened_is_closed(tmp_path: Path) -> None:
         Access(tmp_path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert held.value.__traceback__
+
+
+def test_who_opens_it_meanwhile_takes_nothing_away(tmp_path: Path) -> None:
+    """A reader has two connections, and another process comes and goes (`forgive`, sqlite3): the log stays theirs."""
+    one, two = Access(tmp_path), Access(tmp_path)
+    one.write([], [], {"bytes": 1.0}, 0, 1)
+    program = (
+        "import sys; from pathlib import Path; from kazoo_provisioner.store.access import Access\n"
+        "access = Access(Path(sys.argv[1])); print(access.tallies()['bytes']); access.close()"
+    )
+
+    def another() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert another() == "1.0"
+    assert (tmp_path / f"{FILE}-wal").exists()
+    two.write([], [], {"bytes": 1.0}, 0, 1)
+    assert another() == "2.0"
+    assert one.tallies()["bytes"] == 2
+    for access in (one, two):
+        access.close()

@@ -118,6 +118,21 @@ async def limited(notes: Notes, address: str = "192.0.2.1") -> None:
     assert notes.refuses(address, "")
 
 
+async def test_a_burst_is_limited_before_it_is_written(tmp_path: Path) -> None:
+    """And where it cannot be written at all; what came beyond the limit is not even kept."""
+    broken(tmp_path)
+    notes = made(tmp_path, **LIMIT)
+    for number in range(500):
+        notes.missed("192.0.2.1", str(number), int(time.time()))
+        assert notes.refuses("192.0.2.1", "") == (number >= 2)
+    assert len(notes._misses) == 3
+    await notes.flush()
+    assert notes.refuses("192.0.2.1", MAC)
+    assert not notes.refuses("192.0.2.2", "")
+    mended(tmp_path)
+    await notes.close()
+
+
 async def test_who_got_its_own_file_there_is_let_through(tmp_path: Path) -> None:
     notes = made(tmp_path, **LIMIT)
     notes.request(request(), "phone", 0, 0)
@@ -182,7 +197,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, logs: list[Any]) -> No
     tallies = found.tallies()
     assert found.requests(MAC) == [request(at=4)]
     assert found.requests(OTHER_MAC) == [request(OTHER_MAC, at=9)]
-    assert set(found.limited(0)) == set(notes.limited) == {"192.0.2.1", "192.0.2.9"}
+    assert set(found.limited(time.time())) == set(notes.limited) == {"192.0.2.1", "192.0.2.9"}
     assert {name: n for name, n in tallies.items() if name != "seconds sum"} == {
         "requests phone 200 served": 7, "bytes": 7, "seconds 0.0001": 4, "seconds +Inf": 3,
     }  # fmt: skip
@@ -234,7 +249,7 @@ async def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for turn in range(3):
         for number in range(turn, 25):
             notes.request(request(f"{number:012x}", at=turn), "phone", 0.1, 1)
-            notes.missed("192.0.2.1", str(number), turn)
+            notes.missed(f"192.0.2.{number}", str(number), turn)
         assert len(notes._requests) <= 10
         assert len(notes._misses) <= 10
         await notes.flush()
@@ -255,9 +270,9 @@ async def test_what_comes_while_a_write_fails(tmp_path: Path, monkeypatch: pytes
     notes = made(tmp_path, **LIMIT)
     for number in range(10, 20):
         notes.request(request(f"{number:012d}", at=2), "phone", 0, 0)
-        notes.missed("192.0.2.1", str(number), 2)
+        notes.missed(f"192.0.2.{number}", str(number), 2)
     back = [request(f"{number:012d}", at=1) for number in range(5, 15)]
-    misses = [Miss("192.0.2.1", str(number), 1) for number in range(5, 15)]
+    misses = [Miss(f"192.0.2.{number}", str(number), 1) for number in range(5, 15)]
     notes._keep({one[:3]: one for one in back}, {one[:2]: one for one in misses}, {})
     latest = {number: 1 if number < 10 else 2 for number in range(5, 15)}
     assert {int(one.mac): one.at for one in notes._requests.values()} == latest

@@ -173,12 +173,12 @@ async def test_a_server_reads_it(tmp_path: Path, header: bytes, address: str, si
 
 @pytest.mark.parametrize("header", [GOOD[4][0], GOOD[12][0], GOOD[15][0]])
 async def test_a_proxy_that_names_nobody(tmp_path: Path, header: bytes) -> None:
-    """It speaks for itself, or says it otherwise."""
+    """Then it is the proxy; a header of HTTP behind that may be anybody's."""
     async with Serving(tmp_path, **BEHIND) as serving:
         client = await serving.client("127.0.0.2")
         assert (await client.ask(header + get(OURS))).body == OWN
         assert (await client.ask(ASK)).body == OWN
-        assert [line["remote"] for line in serving.said("phone_request")] == ["127.0.0.2", "198.51.100.7"]
+        assert [line["remote"] for line in serving.said("phone_request")] == ["127.0.0.2"] * 2
 
 
 async def test_others_speak_plain_http_on_the_same_port(tmp_path: Path) -> None:
