@@ -252,5 +252,5 @@ def test_who_opens_it_meanwhile_takes_nothing_away(tmp_path: Path) -> None:
     two.write([], [], {"bytes": 1.0}, 0, 1)
     assert another() == "2.0"
     assert one.tallies()["bytes"] == 2
-    for access in (one, two):
-        access.close()
+    one.close()
+    two.close()
