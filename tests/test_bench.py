@@ -16,19 +16,15 @@ from tests.benchmarks.table import Row, as_json, at_least, at_most, machine, med
 
 TINY = Scale(phones=28, few=7, files=20, rounds=1, seconds=0.3, starts=1)
 
-needs_wrk = pytest.mark.skipif(
-    not loads.installed() and os.environ.get("CI") != "true", reason="wrk is not installed (make bench-deps)"
-)
-
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    assert loads.installed(), "the tests need wrk: make test-deps installs it on Debian"
     before = os.sched_getaffinity(0)
     yield Bench(tmp_path_factory.mktemp("bench"), TINY)
     assert os.sched_getaffinity(0) == before
 
 
-@needs_wrk
 def test_serving(bench: Bench) -> None:
     one, unchanged, line, *all_readers = serve.figures(bench)
     rates = {"ratio", "ours_per_s", "against_per_s", "ours_p99_ms"}
@@ -41,7 +37,6 @@ def test_serving(bench: Bench) -> None:
     assert bench.even.files[f"{bench.even.phones[0][0]}/{bench.even.phones[0][1]}.cfg"].size == SIZE
 
 
-@needs_wrk
 def test_power_cut(bench: Bench) -> None:
     (row,) = power_cut.figures(bench)
     assert (row.met, row.figures["wrong"]) == ("yes", 0)
@@ -51,7 +46,6 @@ def test_power_cut(bench: Bench) -> None:
     assert row.figures["ratio"] > 0
 
 
-@needs_wrk
 def test_while_everything_is_rendered_anew(bench: Bench) -> None:
     (row,) = rerender.figures(bench)
     assert row.figures["ratio"] >= row.figures["ratio_before"]
