@@ -254,3 +254,27 @@ def test_who_opens_it_meanwhile_takes_nothing_away(tmp_path: Path) -> None:
     assert one.tallies()["bytes"] == 2
     one.close()
     two.close()
+
+
+@pytest.mark.parametrize("code", ["SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY"])
+def test_a_file_that_is_not_broken_is_never_moved_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """A full disk passes; what is in the file stays."""
+    held = Access(tmp_path)
+    held.write([], [], {"bytes": 1.0}, 0, 1)
+    held.close()
+
+    def fails(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("not now")
+        error.sqlite_errorname = code
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "migrate", fails)
+        with pytest.raises(schema.StoreUnavailableError, match="not now"):
+            renew(tmp_path)
+    assert not list(tmp_path.glob("*.broken*"))
+    kept = Access(tmp_path)
+    assert kept.tallies()["bytes"] == 1
+    kept.close()

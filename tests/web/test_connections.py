@@ -257,3 +257,29 @@ async def test_nothing_is_left_of_clients_that_vanish(tmp_path: Path) -> None:
 def test_how_many_there_can_be(monkeypatch: pytest.MonkeyPatch, allowed: int, most: int) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
     assert most_connections(WebSettings(connections=500)) == most
+
+
+async def test_a_head_that_grows_without_end_is_cut(tmp_path: Path) -> None:
+    """Each line is short enough and there are few, but all of it together is not kept."""
+    async with Serving(tmp_path, **LONG) as serving:
+        client = await serving.client()
+        client.send(b"GET / HTTP/1.1\r\n")
+        for number in range(12):
+            client.send(b"X-%d: " % number + b"a" * 8000 + b"\r\n")
+            await asyncio.sleep(0.01)  # as pieces, not as one
+            if told(serving):
+                break
+        await until(lambda: told(serving) == [(0, "too_long")], "it is kept")
+        await none_left(serving)
+        other = await serving.client()
+        assert (await other.ask(get(OURS))).body == OWN
+        other.close()
+
+
+async def test_who_comes_while_it_stops_is_sent_away(tmp_path: Path) -> None:
+    """Accepted before the end, told of it after: nobody waits for such a one."""
+    async with Serving(tmp_path, **LONG) as serving:
+        serving.connections._ending = True
+        late = await serving.client()
+        assert await late.rest() == b""
+        assert len(serving.connections) == 0
