@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -118,13 +118,13 @@ def _no_text(value: Any) -> str:
 
 
 class Renderer:
-    """All templates of a catalogue, compiled once.
+    """All templates of a catalogue, or of the families named, compiled once.
 
     Raises:
         RenderError: a template does not compile.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, only: Sequence[str] | None = None) -> None:
         self.catalogue = catalogue
         self._environments = {
             (name, trusted): self._environment(syntax, trusted=trusted)
@@ -133,6 +133,8 @@ class Renderer:
         }
         self._templates: dict[tuple[str, str], jinja2.Template] = {}
         for owner in catalogue.owners:
+            if only is not None and owner.id not in only:
+                continue
             for file in owner.spec.files:
                 self._compile_all(owner, file)
 
