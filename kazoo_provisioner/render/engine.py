@@ -58,8 +58,8 @@ class File(msgspec.Struct, frozen=True):
 def printed(syntax: Syntax) -> Any:
     """Return what every ``{{ }}`` of a syntax goes through: the value's one way into a file.
 
-    In markup what is written once (a macro's output) is known by its type and not written again; line
-    syntaxes leave clean text as it is, so writing it twice is the same.
+    Where a syntax `marks`, what is written once (a macro's output) is known by its type and not written again;
+    the others leave clean text as it is, so writing it twice is the same.
     """
     write = syntax.write
 
@@ -71,7 +71,7 @@ def printed(syntax: Syntax) -> Any:
             return value
         return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
 
-    return in_markup if syntax.markup else in_line
+    return in_markup if syntax.marks else in_line
 
 
 class Once:
@@ -196,7 +196,7 @@ class Renderer:
 
     def _environment(self, syntax: Syntax) -> jinja2.Environment:
         environment = jinja2.Environment(
-            autoescape=syntax.markup,  # noqa: S701 - `finalize` writes every value
+            autoescape=syntax.marks,  # noqa: S701 - `finalize` writes every value
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
             loader=jinja2.FileSystemLoader(self.catalogue.root),

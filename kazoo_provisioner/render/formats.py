@@ -37,6 +37,11 @@ class Syntax(msgspec.Struct, frozen=True):
     markup: bool = False
     lacks: dict[str, str] = {}
 
+    @property
+    def marks(self) -> bool:
+        """Whether writing twice is not the same as once, so that what is written has to be known as such."""
+        return self.markup or bool(self.lacks)
+
     def display(self, text: str) -> str:
         """Return a text that is only shown, with what the syntax lacks replaced by something alike."""
         return "".join(self.lacks.get(char, char) for char in text) if self.lacks else text
