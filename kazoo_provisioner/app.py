@@ -15,7 +15,8 @@ import structlog
 from msgspec.structs import replace
 
 from kazoo_provisioner import logs
-from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError, load
+from kazoo_provisioner.catalogue.folders import BUNDLED, Folder
+from kazoo_provisioner.catalogue.load import Catalogue, CatalogueError, load
 from kazoo_provisioner.processes import run_child
 from kazoo_provisioner.render.engine import Renderer, RenderError
 from kazoo_provisioner.settings import LogSettings, Settings
@@ -64,7 +65,8 @@ def catalogue_of(settings: Settings) -> Catalogue:
     Raises:
         CatalogueError: with everything that is wrong in it.
     """
-    return load(settings.templates or BUNDLED)
+    folders = [Folder(one.path, one.trusted) for one in settings.templates.folders]
+    return load([*folders, *([Folder(BUNDLED)] if settings.templates.shipped else [])])
 
 
 def source_of(settings: Settings) -> Source:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import text, wire
 from kazoo_provisioner.model.ids import account_of_db, db_of_account
 from kazoo_provisioner.model.merge import is_registering
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.releases import PhoneState
 from kazoo_provisioner.store.writer import Store

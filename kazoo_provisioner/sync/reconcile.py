@@ -11,19 +11,20 @@ import structlog
 from kazoo_provisioner.catalogue.fit import admit, fit
 from kazoo_provisioner.catalogue.models import Brand, Family, Model
 from kazoo_provisioner.crashpoints import crash_point
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import merge, phonebook, wire
 from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.phone import Phone, Phonebook
 from kazoo_provisioner.model.wire import Doc, get
 from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
-from kazoo_provisioner.settings import PhonesSettings, fingerprint
 from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
 from kazoo_provisioner.store.releases import Made, PhoneState
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.accounts import Accounts
 from kazoo_provisioner.sync.affected import phone_subject
 from kazoo_provisioner.sync.claims import candidates, settle
+from kazoo_provisioner.yamlfile import fingerprint
 
 log = structlog.get_logger()
 
