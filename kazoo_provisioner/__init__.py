@@ -16,6 +16,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       claims          whose MAC address it is
       reconcile       from a dirty mark to what is served
       ahead           rendering ahead of the first pass, on the other cores
+      preview         a device's files as they would be made now
       versions        new templates, code or settings: what they re-render
       run             the writer's loop
       explain         why a phone gets what it gets
@@ -74,6 +75,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       models          the shape of brand.yaml and family.yaml
       folders         where templates are looked for
       load            vendor_templates/ into a catalogue
+      identify        who asks, by User-Agent and file name: hints
       fit             a phone cut down to what its model can do
     model           Kazoo's documents into a frozen Phone, pure
       ids             MAC addresses, account ids, databases

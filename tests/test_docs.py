@@ -168,7 +168,7 @@ def test_the_defaults_in_the_example_are_true() -> None:
         phones=replace(plain.phones, default=replace(layers.BUILT_IN, public_url=None)),
     )
     assert loaded == expected
-    for field in set(settings.PhoneLayer.__struct_fields__) - {"public_url"}:
+    for field in set(layers.PhoneLayer.__struct_fields__) - {"public_url"}:
         assert getattr(loaded.phones.default, field) == getattr(layers.BUILT_IN, field), field
 
 

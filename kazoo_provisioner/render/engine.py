@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from jinja2 import meta
 from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.folders import SHIPPED, Folders
@@ -118,13 +118,13 @@ def _no_text(value: Any) -> str:
 
 
 class Renderer:
-    """All templates of a catalogue, compiled once.
+    """All templates of a catalogue, or of the families named, compiled once.
 
     Raises:
         RenderError: a template does not compile.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, only: Sequence[str] | None = None) -> None:
         self.catalogue = catalogue
         self._environments = {
             (name, trusted): self._environment(syntax, trusted=trusted)
@@ -133,6 +133,8 @@ class Renderer:
         }
         self._templates: dict[tuple[str, str], jinja2.Template] = {}
         for owner in catalogue.owners:
+            if only is not None and owner.id not in only:
+                continue
             for file in owner.spec.files:
                 self._compile_all(owner, file)
 
@@ -220,7 +222,11 @@ class Renderer:
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
         environment.filters |= {"display": syntax.display, "ha1": ha1}
-        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
+        environment.globals = {
+            "range": range if trusted else safe_range,
+            "namespace": jinja2.utils.Namespace,
+            "once": Once(),
+        }
         return environment
 
     def _compile_all(self, family: Family | Brand, file: FileSpec) -> None:
