@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests use besides Python, on Debian, as root.
-# The packages of nginx, HAProxy, Prometheus and Kamailio start their servers, now and at every boot. Here only the programs
-# are wanted: servers that come with this run are not started and not enabled. Those that were there stay as they are.
+# The packages of nginx, HAProxy, Prometheus and Kamailio start their servers, now and at every boot. Here only the
+# programs are wanted: servers that come with this run are not started and not enabled. Those that were there stay as they are.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 export DEBIAN_FRONTEND=noninteractive
