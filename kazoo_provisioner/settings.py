@@ -165,6 +165,26 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:_]{1,253}\Z")]
 
 
+Of = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,40}(/[a-z0-9_\-]{1,40})?\Z")]
+"""Which phones: ``brand``, ``brand/family`` or ``brand/model``."""
+Value = Annotated[str, Meta(max_length=1024)] | bool | int
+
+
+class ParameterSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A parameter of the maker's, where its value alone does not say enough."""
+
+    value: Value
+    override: bool = False
+    """Whether it replaces what our templates write."""
+
+
+class FirmwareSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The firmware phones are told to run, as the maker's parameters want it."""
+
+    url: Annotated[str, Meta(pattern=r"^[!-~]{1,400}\Z")]
+    version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._\-+]{0,64}\Z")] = ""
+
+
 class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What Kazoo's documents have no home for. Unset fields fall through to the layer below."""
 
@@ -186,6 +206,15 @@ class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     user_password: Secret | None = None
     poll_interval: Annotated[int, Meta(ge=60, le=30 * 86400)] | None = None
     """Seconds between two times that a phone looks for new files."""
+    provisioning_username: Annotated[str, Meta(pattern=r"^[!-9;-~]{0,64}\Z")] | None = None
+    """What phones send when they fetch their files, for a proxy that asks; empty: nothing."""
+    provisioning_password: Secret | None = None
+    firmware: dict[Of, FirmwareSettings] | None = None
+    """By brand, brand/family or brand/model; the most particular counts. Others keep their firmware."""
+    lldp: bool | None = None
+    """Whether phones ask the switch for their VLAN."""
+    parameters: dict[Of, dict[str, Value | ParameterSettings]] | None = None
+    """Parameters by the maker's own names, of a brand, brand/family or brand/model. Layers add up."""
     expires: Annotated[int, Meta(ge=30, le=86400)] | None = None
     """Seconds a registration lasts where the device does not say."""
     timezone: str | None = None
@@ -205,17 +234,20 @@ class PhonesSettings(Struct, frozen=True, forbid_unknown_fields=True):
     def layer(self, zone: str | None, reseller: str | None, account: str) -> PhoneLayer:
         """Return the layers that hold for an account, merged field by field."""
         merged = BUILT_IN
-        chosen = (
-            self.default,
-            self.zones.get(zone or ""),
-            self.resellers.get(reseller or ""),
-            self.accounts.get(account),
-        )
-        for layer in chosen:
-            if layer is not None:
-                given = {f: v for f in PhoneLayer.__struct_fields__ if (v := getattr(layer, f)) is not None}
-                merged = msgspec.structs.replace(merged, **given)
+        for _, layer in self.layers(zone, reseller, account):
+            given = {f: v for f in PhoneLayer.__struct_fields__ if (v := getattr(layer, f)) is not None}
+            merged = msgspec.structs.replace(merged, **given)
         return merged
+
+    def layers(self, zone: str | None, reseller: str | None, account: str) -> list[tuple[str, PhoneLayer]]:
+        """Return the layers that hold for an account with their names, weakest first."""
+        chosen = (
+            ("default", self.default),
+            (f"zone {zone}", self.zones.get(zone or "")),
+            (f"reseller {reseller}", self.resellers.get(reseller or "")),
+            (f"account {account}", self.accounts.get(account)),
+        )
+        return [(name, layer) for name, layer in chosen if layer is not None]
 
 
 BUILT_IN = PhoneLayer(
@@ -230,6 +262,11 @@ BUILT_IN = PhoneLayer(
     admin_password=Secret(""),
     user_password=Secret(""),
     poll_interval=3600,
+    provisioning_username="",
+    provisioning_password=Secret(""),
+    firmware={},
+    lldp=True,
+    parameters={},
     expires=300,
     timezone="UTC",
     language="en-us",

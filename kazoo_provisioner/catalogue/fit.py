@@ -1,10 +1,11 @@
 """Cut a phone down to what its model can do, and say what was left out."""
 
+import re
 from typing import Any
 
 import msgspec
 
-from kazoo_provisioner.catalogue.models import Model
+from kazoo_provisioner.catalogue.models import FamilySpec, Model
 from kazoo_provisioner.model.merge import Warning_
 from kazoo_provisioner.model.phone import Codec, Key, Line, Phone
 
@@ -21,6 +22,29 @@ def fit(phone: Phone, model: Model) -> tuple[Phone, tuple[Warning_, ...]]:
         "feature_keys": _keys(phone, "feature_keys", model.feature_keys, model, warnings),
     }
     return msgspec.structs.replace(phone, **changes), tuple(dict.fromkeys(warnings))
+
+
+def admit(phone: Phone, spec: FamilySpec) -> tuple[Phone, tuple[Warning_, ...]]:
+    """Return the phone with the free settings that it may have, each other one warned of.
+
+    Names must be such as the family's syntax can hold. What operators alone may set (`guarded`) is not taken
+    from documents: whoever manages an account writes those.
+    """
+    if not phone.parameters:
+        return phone, ()
+    warnings: list[Warning_] = []
+    admitted = []
+    for one in phone.parameters:
+        guard = next((g for g in spec.guarded if re.fullmatch(g, one.name, re.IGNORECASE)), None)
+        if not re.fullmatch(spec.parameter_name, one.name):
+            warnings.append(Warning_("parameter", f"{one.source}: {one.name[:100]}: no name of a parameter"))
+        elif guard is not None and not one.trusted:
+            warnings.append(
+                Warning_("parameter_guarded", f"{one.source}: {one.name}: operators alone may set it")
+            )
+        else:
+            admitted.append(one)
+    return msgspec.structs.replace(phone, parameters=tuple(admitted)), tuple(warnings)
 
 
 def _with_codecs(line: Line, model: Model, warnings: list[Warning_]) -> Line:

@@ -1,11 +1,20 @@
-"""The catalogue: every family.yaml of the template folder, checked as a whole."""
+"""The catalogue: every brand.yaml and family.yaml of the template folder, checked as a whole."""
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kazoo_provisioner.catalogue.models import Family, FamilySpec, FileSpec, Model, ModelSpec
+from kazoo_provisioner.catalogue.models import (
+    Brand,
+    BrandSpec,
+    Family,
+    FamilySpec,
+    FileSpec,
+    Model,
+    ModelSpec,
+)
 from kazoo_provisioner.settings import convert
 from kazoo_provisioner.yamlfile import SettingsError, read_yaml
 
@@ -34,12 +43,13 @@ class Catalogue:
     def __init__(self, families: list[Family], root: Path) -> None:
         self.root = root
         self.families = {family.id: family for family in families}
+        self.brands = {family.brand.id: family.brand for family in families}
         self._brands: dict[str, str] = {}
         self._models: dict[tuple[str, str], Model] = {}
-        self._families: dict[str, Family] = {}
+        for brand in self.brands.values():
+            for name in (brand.id, *brand.spec.aliases):
+                self._brands[name] = brand.id
         for family in families:
-            for brand in (family.spec.brand, *family.spec.brand_aliases):
-                self._brands[brand] = family.spec.brand
             for model in family.models.values():
                 for name in (model.id, *model.aliases):
                     self._models[model.brand, name] = model
@@ -47,6 +57,15 @@ class Catalogue:
     def family_of(self, model: Model) -> Family:
         """Return the family a model belongs to."""
         return self.families[f"{model.brand}/{model.family}"]
+
+    @property
+    def owners(self) -> list[Family | Brand]:
+        """Return whoever has files: brands and families."""
+        return [*self.brands.values(), *self.families.values()]
+
+    def owner(self, owner_id: str) -> Family | Brand | None:
+        """Return the family (`brand/family`) or brand (`brand`) of that id, or None."""
+        return self.families.get(owner_id) or self.brands.get(owner_id)
 
     def brand(self, brand: Any) -> str | None:
         """Return our id of a brand as a document names it, or None."""
@@ -82,12 +101,19 @@ def load(root: Path = BUNDLED) -> Catalogue:
     """
     errors: list[str] = []
     families: list[Family] = []
+    brands: dict[Path, Brand | None] = {}
     paths = sorted(root.glob("*/*/family.yaml"))
     if not paths:
         raise CatalogueError([f"{root}: holds no <brand>/<family>/family.yaml"])
     for path in paths:
+        folder = path.parent.parent
         try:
-            families.append(_family(path))
+            if folder not in brands:
+                brands[folder] = None
+                brands[folder] = _brand(folder)
+            brand = brands[folder]
+            if brand is not None:
+                families.append(_family(path, brand))
         except SettingsError as error:
             errors.append(str(error))
     errors += _clashes(families)
@@ -96,7 +122,23 @@ def load(root: Path = BUNDLED) -> Catalogue:
     return Catalogue(families, root)
 
 
-def _family(path: Path) -> Family:
+def _brand(folder: Path) -> Brand:
+    path = folder / "brand.yaml"
+    spec = BrandSpec(folder.name.capitalize())
+    if path.is_file():
+        spec = convert(read_yaml(path), BrandSpec, str(path))
+    for file in spec.files:
+        if file.scope not in ("brand", "account") or file.models:
+            raise SettingsError(f"{path}: files: {file.name}: a brand's files are of scope brand or account")
+        if file.syntax is None:
+            raise SettingsError(f"{path}: files: {file.name}: syntax: say which")
+        if "{" in file.name:
+            raise SettingsError(f"{path}: files: {file.name}: a brand's file knows no model and no phone")
+        _check_file(file, path)
+    return Brand(folder.name, spec, folder.name, _digest(folder, (*folder.glob("*.j2"), path)))
+
+
+def _family(path: Path, of: Brand) -> Family:
     spec: FamilySpec = convert(read_yaml(path), FamilySpec, str(path))
     brand, family = path.parent.parent.name, path.parent.name
     if (spec.brand, spec.family) != (brand, family):
@@ -111,13 +153,20 @@ def _family(path: Path) -> Family:
     for named in (*(f.models for f in spec.files), *(c.models for c in spec.cannot.values())):
         if unknown := [m for m in named if m not in models]:
             raise SettingsError(f"{path}: models: {', '.join(unknown)}: no such model here")
-    for pattern in spec.user_agents:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise SettingsError(f"{path}: user_agents: {pattern!r}: {error}") from error
-    result = Family(spec, models, f"{brand}/{family}", _digest(path.parent))
+    for field, patterns in (
+        ("user_agents", spec.user_agents), ("guarded", spec.guarded), ("parameter_name", (spec.parameter_name,)),
+    ):  # fmt: skip
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise SettingsError(f"{path}: {field}: {pattern!r}: {error}") from error
+    shared = (*path.parent.parent.glob("*.j2"), path.parent.parent / "brand.yaml")
+    digest = _digest(path.parent.parent, (*shared, *path.parent.rglob("*")))
+    result = Family(spec, of, models, f"{brand}/{family}", digest)
     for file in spec.files:
+        if file.scope == "brand":
+            raise SettingsError(f"{path}: files: {file.name}: a file of scope brand stands in brand.yaml")
         _check_file(file, path)
     for model in models.values():
         _check_names(result, model, path)
@@ -181,7 +230,8 @@ def _model(spec: FamilySpec, model_id: str, one: ModelSpec, path: Path) -> Model
         module_keys=pick("module_keys", 0),
         codecs=codecs,
         vars={**spec.defaults.vars, **one.vars},
-        sources=one.sources or spec.defaults.sources,
+        kind=pick("kind", "desk"),
+        sources=one.sources,
         sure=bool(pick("sure", 0)),
     )
 
@@ -193,15 +243,20 @@ def _clashes(families: list[Family]) -> list[str]:
     by_id: dict[str, str] = {}
     brands: dict[str, str] = {}
     files: dict[str, str] = {}
+    for of in {family.brand.id: family.brand for family in families}.values():
+        for file in of.spec.files:
+            other = files.setdefault(file.name.lower(), of.id)
+            if other != of.id:
+                errors.append(f"{of.id}/brand.yaml: files: {file.name} is also a file of {other}")
+        for name in (of.id, *of.spec.aliases):
+            other = brands.setdefault(name, of.id)
+            if other != of.id:
+                errors.append(f"{of.id}/brand.yaml: aliases: {name} also means {other}")
     for family in families:
         for name in sorted(_common_names(family)):
             other = files.setdefault(name, family.id)
             if other != family.id:
                 errors.append(f"{family.id}/family.yaml: files: {name} is also a file of {other}")
-        for name in (family.spec.brand, *family.spec.brand_aliases):
-            brand = brands.setdefault(name, family.spec.brand)
-            if brand != family.spec.brand:
-                errors.append(f"{family.id}/family.yaml: brand_aliases: {name} also means {brand}")
         for model in family.models.values():
             ours = f"{family.id}/{model.id}"
             for name in {model.id, *model.aliases}:
@@ -226,13 +281,13 @@ def _common_names(family: Family) -> set[str]:
     }
 
 
-def _digest(folder: Path) -> str:
-    """Digest of all files of a family and of its brand's shared ones (`<brand>/*.j2`)."""
+def _digest(folder: Path, paths: Iterable[Path]) -> str:
+    """Digest of files below a brand's folder."""
     digest = hashlib.sha256()
-    for path in sorted((*folder.parent.glob("*.j2"), *folder.rglob("*"))):
+    for path in sorted(paths):
         if path.is_file():
             data = path.read_bytes()
-            digest.update(f"{path.relative_to(folder.parent)}\0{len(data)}\0".encode() + data)
+            digest.update(f"{path.relative_to(folder)}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()[:16]
 
 

@@ -5,12 +5,12 @@ kzd_devices.erl on 3.18, 4.x and master. Pure: documents come in as they are sto
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast, get_args
 
 import msgspec
 
-from kazoo_provisioner.model import keys, phone, text, wire
+from kazoo_provisioner.model import keys, parameters, phone, text, wire
 from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.model.keys import Lookup, Warn
 from kazoo_provisioner.model.phone import Codec, Line, Phone, Server, TimeZone
@@ -54,6 +54,8 @@ class Account(msgspec.Struct, frozen=True):
     ancestors: tuple[Doc, ...]
     codes: dict[wire.Feature, str]
     layer: PhoneLayer
+    parameters: tuple[tuple[str, PhoneLayer], ...] = ()
+    """The layers of the settings that set parameters, weakest first, with their names."""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -85,8 +87,12 @@ def star_codes(callflows: Iterable[Doc]) -> dict[wire.Feature, str]:
     return {**wire.FEATURE_DEFAULTS, **codes}
 
 
-def build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Lookup) -> Merged:
+def build(
+    device_id: str, device: Doc, mac: Mac, account: Account, lookup: Lookup, of: Sequence[str] = ()
+) -> Merged:
     """Merge a device that owns `mac` with its owner, account, ancestors and settings.
+
+    `of` is what settings may call its model, from the brand to the model itself.
 
     Raises:
         Cannot: the account has no realm, or a credential is unusable.
@@ -97,7 +103,16 @@ def build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Looku
         found.append(Warning_(code, text.name(detail, 200)))
 
     try:
-        return Merged(_build(device_id, device, mac, account, lookup, warn), tuple(found))
+        built = _build(device_id, device, mac, account, lookup, warn)
+        provision = _provision(device, _owner(device, lookup), account.doc)
+        firmware = next((f for name in reversed(of) if (f := (account.layer.firmware or {}).get(name))), None)
+        built = msgspec.structs.replace(
+            built,
+            firmware_url=firmware.url if firmware else "",
+            firmware_version=firmware.version if firmware else "",
+            parameters=parameters.build(account.parameters, account.doc, provision, of, warn),
+        )
+        return Merged(built, tuple(found))
     except text.UnusableValueError as error:
         raise Cannot("unusable_value", str(error)) from None
     except RecursionError:
@@ -111,7 +126,7 @@ def _build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Look
     layer = account.layer
     inherit = (device, owner, account.doc, *account.ancestors)
     numbers = [line.number for line in lines]
-    key_groups = {
+    key_groups: Any = {
         field: keys.build(get(provision, field), field, numbers, account.codes, lookup, warn)
         for field in ("combo_keys", "feature_keys")
     }
@@ -133,6 +148,9 @@ def _build(device_id: str, device: Doc, mac: Mac, account: Account, lookup: Look
         user_password=layer.user_password.reveal() if layer.user_password else "",
         provisioning_url=f"{str(layer.public_url).rstrip('/')}/{account.id}/",
         poll_interval=layer.poll_interval or 3600,
+        provisioning_username=layer.provisioning_username or "",
+        provisioning_password=layer.provisioning_password.reveal() if layer.provisioning_password else "",
+        lldp=layer.lldp is not False,
         **key_groups,
     )
 

@@ -104,6 +104,20 @@ class TimeZone(Clean, frozen=True):
     dst: Dst | None = None
 
 
+class Parameter(Clean, frozen=True):
+    """A parameter of the maker's that somebody set by its own name.
+
+    `source` says where it comes from. `trusted`: from the operator's settings, not from a document. Where our
+    templates write it too, ours counts, unless it says `override`.
+    """
+
+    name: str
+    value: str
+    source: str
+    trusted: bool = False
+    override: bool = False
+
+
 class Phone(Clean, frozen=True):
     """Everything a phone is told.
 
@@ -112,7 +126,10 @@ class Phone(Clean, frozen=True):
     `language` is Kazoo's tag in lower case ("en-us"). `hotline` is dialled when the handset is lifted,
     empty for none. `vlan` is a VLAN id, None for untagged. `ntp` has at least one host. Empty passwords
     leave the phone's own. `provisioning_url` ends in a slash: files are named after it.
-    `poll_interval` is seconds between two look-ups of the files.
+    `poll_interval` is seconds between two look-ups of the files. `provisioning_username` and
+    `provisioning_password` are what it sends then, empty for none. `firmware_url` and `firmware_version` are
+    what the maker's parameters want, empty to leave the phone's firmware alone. `lldp`: whether it asks the
+    switch for its VLAN. `parameters` are the free settings; the engine writes them, not the templates.
     """
 
     account_id: str
@@ -134,6 +151,12 @@ class Phone(Clean, frozen=True):
     user_password: str
     provisioning_url: str
     poll_interval: int
+    provisioning_username: str = ""
+    provisioning_password: str = ""
+    firmware_url: str = ""
+    firmware_version: str = ""
+    lldp: bool = True
+    parameters: tuple[Parameter, ...] = ()
 
 
 class Contact(Clean, frozen=True):

@@ -20,6 +20,7 @@ _KEEP: dict[str, tuple[str, ...]] = {
     "account": (
         "name", "realm", "timezone", "language", "enabled", "pvt_enabled", "pvt_tree", "pvt_reseller_id",
         "zones.home", "contact_list.includes", "provision.overrides",
+        "provision.parameters",
     ),
     "user": (
         "first_name", "last_name", "name", "username", "enabled", "timezone", "language", "presence_id",

@@ -15,9 +15,10 @@ from jinja2.runtime import Macro
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
-from kazoo_provisioner.catalogue.models import Family, FileSpec, Model
-from kazoo_provisioner.model.phone import Phone, Phonebook
-from kazoo_provisioner.render.formats import SYNTAXES, Syntax
+from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
+from kazoo_provisioner.model.phone import Line, Phone, Phonebook
+from kazoo_provisioner.render import free
+from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -124,9 +125,9 @@ class Renderer:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._environments = {name: self._environment(syntax) for name, syntax in SYNTAXES.items()}
-        for family in catalogue.families.values():
-            for file in family.spec.files:
-                self._compile_all(family, file)
+        for owner in catalogue.owners:
+            for file in owner.spec.files:
+                self._compile_all(owner, file)
 
     def phone_files(self, phone: Phone, model: Model) -> list[File]:
         """Render the files of one phone.
@@ -134,21 +135,36 @@ class Renderer:
         Raises:
             RenderError: a template failed.
         """
-        family = self.catalogue.family_of(model)
-        context = {"phone": phone, "model": model, "names": self._names(family, model, phone.mac)}
-        return [
-            self._render(family, file, file_name(file, model, phone.mac), context)
-            for file in files_of(family, model)
-            if file.scope == "phone"
-        ]
+        return self.with_parameters(phone, model)[0]
 
-    def common_files(self, family: Family) -> list[File]:
-        """Render the files of a family that name no phone, each name once. They see no phone, no account.
+    def with_parameters(self, phone: Phone, model: Model) -> tuple[list[File], dict[str, str]]:
+        """Render the files of one phone; return them, and what became of each of its free settings, in words.
+
+        Raises:
+            RenderError: a template failed.
+        """
+        family = self.catalogue.family_of(model)
+        names = self._names(family, model, phone.mac)
+        context = {"phone": phone, "model": model, "names": names, "parameters": free.PLACE}
+        specs = [file for file in files_of(family, model) if file.scope == "phone"]
+        texts = [self._text(family, file, file_name(file, model, phone.mac), context) for file in specs]
+        syntaxes = [SYNTAXES[_syntax_name(family, file)] for file in specs]
+        texts, became = free.placed(texts, syntaxes, phone.parameters, family.spec.parameter)
+        files = [
+            self._file(file, file_name(file, model, phone.mac), text)
+            for file, text in zip(specs, texts, strict=True)
+        ]
+        return files, became
+
+    def common_files(self, family: Family | Brand) -> list[File]:
+        """Render the files of a family or brand that name no phone, each once. They see no phone, no account.
 
         Raises:
             RenderError: a template failed, or two models make different files of one name.
         """
         files: dict[str, File] = {}
+        if isinstance(family, Brand):
+            return [self._render(family, f, f.name, {}) for f in family.spec.files if f.scope == "brand"]
         for model in family.models.values():
             for file in files_of(family, model):
                 if file.scope not in ("model", "family"):
@@ -160,8 +176,8 @@ class Renderer:
                     raise RenderError(f"{family.id}: models differ in {name}, which they share")
         return list(files.values())
 
-    def account_files(self, family: Family, phonebook: Phonebook) -> list[File]:
-        """Render an account's phonebook for one family.
+    def account_files(self, family: Family | Brand, phonebook: Phonebook) -> list[File]:
+        """Render an account's phonebook for one family, or for all of a brand.
 
         Raises:
             RenderError: a template failed.
@@ -175,7 +191,8 @@ class Renderer:
     @staticmethod
     def _names(family: Family, model: Model, mac: str) -> dict[str, str]:
         """Return the names of a phone's other files by template: ``names["phonebook.xml.j2"]``."""
-        return {file.template: file_name(file, model, mac) for file in files_of(family, model)}
+        of_brand = {file.template: file.name for file in family.brand.spec.files}
+        return of_brand | {file.template: file_name(file, model, mac) for file in files_of(family, model)}
 
     def _environment(self, syntax: Syntax) -> jinja2.Environment:
         environment = jinja2.Environment(
@@ -190,10 +207,11 @@ class Renderer:
             cache_size=-1,
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
+        environment.filters |= {"display": syntax.display, "ha1": ha1}
         environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
         return environment
 
-    def _compile_all(self, family: Family, file: FileSpec) -> None:
+    def _compile_all(self, family: Family | Brand, file: FileSpec) -> None:
         """Compile a template and everything it includes, imports or extends, so that errors show now."""
         environment = self._environments[_syntax_name(family, file)]
         waiting, seen = [f"{family.folder}/{file.template}"], set()
@@ -208,25 +226,41 @@ class Renderer:
                 names = meta.find_referenced_templates(environment.parse(source))
                 waiting += [_allowed(family, name, where) for name in names]
 
-    def _template(self, family: Family, file: FileSpec) -> jinja2.Template:
+    def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:
         return self._environments[_syntax_name(family, file)].get_template(f"{family.folder}/{file.template}")
 
-    def _render(self, family: Family, file: FileSpec, name: str, context: dict[str, Any]) -> File:
+    def _render(self, family: Family | Brand, file: FileSpec, name: str, context: dict[str, Any]) -> File:
+        return self._file(file, name, self._text(family, file, name, context))
+
+    @staticmethod
+    def _file(file: FileSpec, name: str, text: str) -> File:
+        return File(name, file.type, file.scope == "phone", text.encode())
+
+    def _text(self, family: Family | Brand, file: FileSpec, name: str, context: dict[str, Any]) -> str:
         template = self._template(family, file)
         try:
-            data = template.render(family=family.spec, file_name=name, **context).encode()
+            text = template.render(family=family.spec, file_name=name, **context)
+            text.encode()
         except Exception as error:  # noqa: BLE001 - whatever a template does, one phone fails and no more
             where = _where(error, self.catalogue.root) or template.name
             reason = _without_secrets(_reason(error), context.get("phone"))
             raise RenderError(f"{where}: {reason}") from None
-        if not data.strip():
+        if not text.strip():
             raise RenderError(f"{template.name}: made an empty file")
-        return File(name, file.type, file.scope == "phone", data)
+        return text
 
 
-def _allowed(family: Family, name: str | None, where: str) -> str:
+def ha1(line: Line) -> str:
+    """Return what SIP's digest makes of a line's name, realm and password (RFC 2617): a phone needs no more."""
+    if not isinstance(line, Line):
+        raise _PrintedError("ha1 is of a line")
+    text = f"{line.auth_name}:{line.realm}:{line.password}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _allowed(family: Family | Brand, name: str | None, where: str) -> str:
     """Return what a template includes; only what its family's digest covers, so that no edit goes unseen."""
-    brand = family.spec.brand
+    brand = family.folder.partition("/")[0]
     if name and (
         name.startswith(f"{family.folder}/") or re.fullmatch(rf"{re.escape(brand)}/[^/]+\.j2", name)
     ):
@@ -235,8 +269,8 @@ def _allowed(family: Family, name: str | None, where: str) -> str:
     raise RenderError(f"{where}: includes {what}; it may include {family.folder}/… and {brand}/*.j2")
 
 
-def _syntax_name(family: Family, file: FileSpec) -> str:
-    name = file.syntax or family.spec.syntax
+def _syntax_name(family: Family | Brand, file: FileSpec) -> str:
+    name = file.syntax or (family.spec.syntax if isinstance(family, Family) else "")
     if name not in SYNTAXES:
         raise RenderError(f"{family.id}: there is no syntax {name!r}, only {', '.join(sorted(SYNTAXES))}")
     return name
@@ -267,6 +301,8 @@ def _where(error: BaseException, root: Path) -> str:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong; only Jinja's own words and ours, as other messages can quote a value."""
+    if isinstance(error, UnwritableError):
+        return f"a value {error}"
     if isinstance(error, jinja2.UndefinedError | jinja2.TemplateError | _PrintedError):
         return str(error)
     return type(error).__name__
@@ -276,7 +312,8 @@ def _without_secrets(reason: str, phone: Phone | None) -> str:
     """Take a phone's passwords out: Jinja quotes the name of what is missing, which may be one of them."""
     if phone is None:
         return reason
-    secrets = {phone.admin_password, phone.user_password, *(line.password for line in phone.lines)} - {""}
+    secrets = {phone.admin_password, phone.user_password, phone.provisioning_password} - {""}
+    secrets |= {line.password for line in phone.lines} - {""}
     for secret in sorted(secrets, key=len, reverse=True):
         reason = reason.replace(secret, "…").replace(repr(secret)[1:-1], "…")
     return reason

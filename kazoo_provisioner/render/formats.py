@@ -20,17 +20,36 @@ class FormatError(ValueError):
     """A rendered file does not follow its syntax. Says where and what, not the value."""
 
 
+class UnwritableError(ValueError):
+    """A value that a syntax has no way to write. Says which character, never the value."""
+
+
 class Syntax(msgspec.Struct, frozen=True):
-    """One syntax. `write` turns a clean value into text that cannot end early or start something else."""
+    """One syntax. `write` turns a clean value into text that cannot end early or start something else.
+
+    `lacks` are characters it has no way to write: `write` refuses them, `display` replaces them.
+    """
 
     name: str
     write: Callable[[str], str]
     parse: Callable[[str], Pairs]
     markup: bool = False
+    lacks: dict[str, str] = {}
+
+    def display(self, text: str) -> str:
+        """Return a text that is only shown, with what the syntax lacks replaced by something alike."""
+        return "".join(self.lacks.get(char, char) for char in text) if self.lacks else text
 
 
 def _plain(value: str) -> str:
     """Values that run to the end of the line: clean text has no line end, so it goes as it is."""
+    return value
+
+
+def _quoted(value: str) -> str:
+    """Values between double quotes, for which these formats have no escape."""
+    if '"' in value:
+        raise UnwritableError("holds a double quote, which this syntax cannot write")
     return value
 
 
@@ -52,12 +71,30 @@ def parse_key_value(text: str) -> Pairs:
             pairs.append(("include:config", line.partition(" ")[2]))
             continue
         name, equals, value = line.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z0-9_.%\-]+", name.strip()):
+        if not equals or not re.fullmatch(r"[A-Za-z0-9_.%/\-]+", name.strip()):
             raise FormatError(f"line {number} is not name = value")
         if "\r" in line:
             raise FormatError(f"line {number} holds a carriage return")
         pairs.append((name.strip(), value.strip()))
     return pairs
+
+
+def _lines(pattern: str, what: str) -> Callable[[str], Pairs]:
+    """Return a parser of files of one parameter a line; `#` begins a comment."""
+    form = re.compile(pattern)
+
+    def parse(text: str) -> Pairs:
+        pairs = []
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip() or line.lstrip().startswith(("#", ";")):
+                continue
+            found = form.fullmatch(line.rstrip())
+            if not found:
+                raise FormatError(f"line {number} is not {what}")
+            pairs.append((found["name"], found["value"] or ""))
+        return pairs
+
+    return parse
 
 
 def parse_xml(text: str) -> Pairs:
@@ -105,11 +142,32 @@ def parse_xml(text: str) -> Pairs:
     return pairs
 
 
+_QUOTE = {'"': "'"}
+
 SYNTAXES = {
     syntax.name: syntax
     for syntax in (
         Syntax("key-value", _plain, parse_key_value),
         Syntax("xml", _xml, parse_xml, markup=True),
+        Syntax("colon", _plain, _lines(r"(?P<name>[A-Za-z][^:=#<>\"]*?) *: ?(?P<value>.*)", "name: value")),
+        Syntax(
+            "quoted",
+            _quoted,
+            _lines(r'(?P<name>[A-Za-z0-9_]+)="(?P<value>[^"]*)"', 'NAME="value"'),
+            lacks=_QUOTE,
+        ),
+        Syntax(
+            "quoted-colon",
+            _quoted,
+            _lines(r'(?P<name>[A-Za-z0-9_]+) *: *"(?P<value>[^"]*)"', 'name: "value"'),
+            lacks=_QUOTE,
+        ),
+        Syntax(
+            "set",
+            _quoted,
+            _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
+            lacks=_QUOTE,
+        ),
     )
 }
 

@@ -12,7 +12,7 @@ from kazoo_provisioner.model.timezone import timezone
 ACCOUNT = "acc0unt0000000000000000000000001"
 MAC = "001565aabbcc"
 KINDS = ("presence", "speed_dial", "parking", "personal_parking", "voicemail", "line", "none")
-PASSWORDS: tuple[str, str, str] = ("s1p-Secret-%d", "adm1n-Secret", "us3r-Secret")
+PASSWORDS: tuple[str, str, str, str] = ("s1p-Secret-%d", "adm1n-Secret", "us3r-Secret", "prov-Secret")
 
 replace = msgspec.structs.replace
 
@@ -106,6 +106,10 @@ def full(model: Model) -> Phone:
             hotline="1000",
             vlan=42,
             voicemail_beep=False,
+            provisioning_username="prov",
+            provisioning_password=PASSWORDS[3],
+            firmware_url="http://firmware.example.com/phone.rom",
+            firmware_version="1.2.3",
         ),
         model,
     )[0]
@@ -121,7 +125,23 @@ def bare(model: Model) -> Phone:
     return fit(phone(()), model)[0]
 
 
-SAMPLES = {"one": one, "full": full, "disabled": disabled, "bare": bare}
+def hostile(model: Model) -> Phone:
+    """Make a phone whose every text tries to be something else: markup, comments, quotes, a parameter."""
+    only = line(
+        1,
+        display_name=HOSTILE,
+        label=HOSTILE,
+        username="us=er;1#",
+        auth_name="us=er;1#",
+        password="p<&>'#;=:%/\\ 1",  # noqa: S106 - of nobody
+    )
+    keys = tuple(replace(key(n), label=HOSTILE) for n in range(1, min(model.all_keys, 6) + 1))
+    return fit(phone((only,), name=HOSTILE, combo_keys=keys), model)[0]
+
+
+HOSTILE = """\"/><x y='1'>&amp;</x><!-- # ; a = b: "c" [d] %NULL% \\n {{ 7*7 }} Zoë"""
+
+SAMPLES = {"one": one, "full": full, "disabled": disabled, "bare": bare, "hostile": hostile}
 
 PHONEBOOK = Phonebook(
     ACCOUNT,

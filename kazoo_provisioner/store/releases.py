@@ -262,10 +262,16 @@ class Releases:
         )
         return [row[0] for row in rows]
 
+    def book_owners(self, account: str) -> list[str]:
+        """Return whose phonebooks an account's phones may ask for: their families and brands."""
+        families = self.families_of(account)
+        return [*families, *sorted({family.partition("/")[0] for family in families})]
+
     def phones_of_brand(self, brand: str) -> list[str]:
         """Return the subjects of a brand's phones and phonebooks."""
         rows = self._db.execute(
-            "SELECT subject FROM phone WHERE substr(family, 1, ?)=?", (len(brand) + 1, f"{brand}/")
+            "SELECT subject FROM phone WHERE substr(family, 1, ?)=? OR family=?",
+            (len(brand) + 1, f"{brand}/", brand),
         )
         return [row[0] for row in rows]
 

@@ -58,8 +58,9 @@ class Accounts:
         ancestors = tuple(found for a in above if (found := self.document(a)) is not None)
         features = self._store.documents.of_kinds(db_of_account(account), ("feature",))
         zone, reseller = get(doc, "zones.home"), doc.get("pvt_reseller_id")
-        layer = self._settings.layer(
-            zone if isinstance(zone, str) else None, reseller if isinstance(reseller, str) else None, account
-        )
+        who = (
+            zone if isinstance(zone, str) else None, reseller if isinstance(reseller, str) else None, account,
+        )  # fmt: skip
+        named = tuple((name, layer) for name, layer in self._settings.layers(*who) if layer.parameters)
         codes = star_codes(callflow for _, callflow in features.values())
-        return Account(account, doc, ancestors, codes, layer)
+        return Account(account, doc, ancestors, codes, self._settings.layer(*who), named)

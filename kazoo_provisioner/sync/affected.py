@@ -89,4 +89,4 @@ def _all_of(store: Store, account: str) -> set[str]:
 
 
 def _books(store: Store, account: str) -> set[str]:
-    return {f"book/{account}/{family}" for family in store.releases.families_of(account)}
+    return {f"book/{account}/{owner}" for owner in store.releases.book_owners(account)}

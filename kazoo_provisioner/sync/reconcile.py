@@ -8,8 +8,8 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from kazoo_provisioner.catalogue.fit import fit
-from kazoo_provisioner.catalogue.models import Family, Model
+from kazoo_provisioner.catalogue.fit import admit, fit
+from kazoo_provisioner.catalogue.models import Brand, Family, Model
 from kazoo_provisioner.crashpoints import crash_point
 from kazoo_provisioner.model import merge, phonebook, wire
 from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
@@ -270,9 +270,13 @@ class Reconciler:
         if context is None:
             raise Cannot("account_unknown", f"the document of account {account} was not read yet")
         db = db_of_account(account)
-        result = merge.build(device, doc, mac, context, lambda doc_id: self._store.documents.get(db, doc_id))
+        of = (model.brand, f"{model.brand}/{model.family}", f"{model.brand}/{model.id}")
+        result = merge.build(
+            device, doc, mac, context, lambda doc_id: self._store.documents.get(db, doc_id), of
+        )
         phone, cut = fit(result.phone, model)
-        return phone, (*result.warnings, *cut)
+        phone, refused = admit(phone, self.renderer.catalogue.family_of(model).spec)
+        return phone, (*result.warnings, *cut, *refused)
 
     def preview(self, account: str, device: str, mac: Mac) -> list[File]:
         """Render a device's files; nothing is stored and no claim is asked.
@@ -319,7 +323,8 @@ class Reconciler:
 
     def _books_moved(self, account: str, families: set[str | None], moved: bool, now: int) -> None:  # noqa: FBT001
         """Mark an account's phonebooks of families that came or went there."""
-        books = [f"book/{account}/{family}" for family in families if family]
+        owners = {owner for family in families if family for owner in (family, family.partition("/")[0])}
+        books = [f"book/{account}/{owner}" for owner in owners]
         if moved and not self._marked.issuperset(books):
             self._marked.update(books)
             cause = self._store.queue.cause("family", account, ",".join(sorted(books)), now)
@@ -327,15 +332,12 @@ class Reconciler:
 
     def _book(self, due: Due, rest: str, now: int) -> str:
         account, _, family_id = rest.partition("/")
-        family = self.renderer.catalogue.families.get(family_id)
+        family = self.renderer.catalogue.owner(family_id)
         context = self._accounts.get(account)
-        if family is None or context is None or family_id not in self._store.releases.families_of(account):
-            self._store.releases.drop_state(due.subject)
-            return (
-                "withdrawn"
-                if self._store.releases.withdraw(due.subject, self._store.queue.causes(due.subject), now)
-                else "same"
-            )
+        has_book = family is not None and any(file.scope == "account" for file in family.spec.files)
+        wanted = has_book and family_id in self._store.releases.book_owners(account)
+        if family is None or context is None or not wanted:
+            return self._gone(due, now)
         book = self._books.get(account)
         if book is None:
             docs = self._store.documents.of_kinds(db_of_account(account), phonebook.KINDS)
@@ -349,16 +351,11 @@ class Reconciler:
         return self._publish(due, files, [account], "", inputs, now)
 
     def _common(self, due: Due, rest: str, now: int) -> str:
-        family = self.renderer.catalogue.families.get(rest)
-        if family is None:
-            self._store.releases.drop_state(due.subject)
-            return (
-                "withdrawn"
-                if self._store.releases.withdraw(due.subject, self._store.queue.causes(due.subject), now)
-                else "same"
-            )
+        family = self.renderer.catalogue.owner(rest)
+        files = _made(self.renderer.common_files(family)) if family else []
+        if family is None or not files:
+            return self._gone(due, now)
         self._store.releases.set_state(PhoneState(due.subject, "", "", at=now))
-        files = _made(self.renderer.common_files(family))
         return self._publish(due, files, [""], "", self._hash(family, None, None, [""]), now)
 
     def _publish(
@@ -368,13 +365,18 @@ class Reconciler:
         changed = self._store.releases.publish(due.subject, files, scopes, model, inputs, causes, now)
         return "changed" if changed else "same"
 
+    def _gone(self, due: Due, now: int) -> str:
+        self._store.releases.drop_state(due.subject)
+        causes = self._store.queue.causes(due.subject)
+        return "withdrawn" if self._store.releases.withdraw(due.subject, causes, now) else "same"
+
     def _withdraw(self, due: Due, state: PhoneState, now: int) -> str:
         self._books_moved(state.account, {state.family}, state.family is not None, now)
         causes = self._store.queue.causes(due.subject)
         return "withdrawn" if self._store.releases.withdraw(due.subject, causes, now) else "same"
 
     def _hash(
-        self, family: Family, what: msgspec.Struct | None, model: Model | None, scopes: list[str]
+        self, family: Family | Brand, what: msgspec.Struct | None, model: Model | None, scopes: list[str]
     ) -> str:
         parts = (family.digest, self._code, what, model, sorted(scopes))
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]

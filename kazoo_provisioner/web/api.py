@@ -33,7 +33,7 @@ def phones(catalogue: Catalogue) -> dict[str, Any]:
     for family in catalogue.families.values():
         brand = data.setdefault(
             family.spec.brand,
-            {"id": family.spec.brand, "name": family.spec.brand_name, "settings": {}, "families": {}},
+            {"id": family.spec.brand, "name": family.brand.spec.name, "settings": {}, "families": {}},
         )
         models = {
             model.id: {"id": model.id, "template_id": model.id, "name": model.name, "settings": {}}

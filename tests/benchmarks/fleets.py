@@ -230,7 +230,7 @@ def even(folder: Path, phones: int) -> Fleet:
     family = folder / "templates" / "acme" / "even"
     family.mkdir(parents=True)
     (family / "family.yaml").write_text(
-        "brand: acme\nfamily: even\nbrand_name: Acme\nname: Even\nsyntax: key-value\ncodecs: [PCMU]\n"
+        "brand: acme\nfamily: even\nname: Even\nsyntax: key-value\ncodecs: [PCMU]\n"
         "models: {e1: {lines: 1, keys: 1}}\nfiles: [{name: '{mac}.cfg', template: mac.j2}]\n"
     )
     begin, end = "phone = {{ phone.mac }}\n", "end = "

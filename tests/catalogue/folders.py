@@ -11,7 +11,6 @@ from kazoo_provisioner.catalogue.load import Catalogue, load
 SPEC: dict[str, Any] = {
     "brand": "acme",
     "family": "x1",
-    "brand_name": "Acme",
     "name": "Acme X1",
     "syntax": "key-value",
     "codecs": ["G722", "PCMU"],

@@ -118,10 +118,6 @@ def test_all_errors_come_at_once(tmp_path):
         ({"models": {"x20": {"aliases": ["x10p"]}}}, "x10p is also acme/x1/x10"),
         ({"models": {"x10p": {}}}, "x10p is also acme/x1/x10"),
         ({"brand": "zeta", "models": {"x10": {}}}, "x10 is also acme/x1/x10; old kazoo-ui needs them unique"),
-        (
-            {"brand": "zeta", "models": {"z1": {}}, "brand_aliases": ["acme"]},
-            "brand_aliases: acme also means acme",
-        ),
     ],
 )
 def test_clashes_are_found(tmp_path, other, says):
@@ -129,6 +125,13 @@ def test_clashes_are_found(tmp_path, other, says):
     family(tmp_path, **({"family": "x2"} | other))
     errors = errors_of(tmp_path)
     assert any(says in error and "x2/family.yaml" in error for error in errors)
+
+
+def test_two_brands_of_one_name_are_found(tmp_path):
+    family(tmp_path)
+    folder = family(tmp_path, brand="zeta", models={"z1": {}})
+    (folder.parent / "brand.yaml").write_text("name: Zeta\naliases: [acme]\n")
+    assert any("zeta/brand.yaml: aliases: acme also means acme" in error for error in errors_of(tmp_path))
 
 
 def test_aliases_of_two_brands_may_be_the_same(tmp_path):
@@ -160,7 +163,7 @@ def test_a_model_takes_from_the_defaults_what_it_leaves_out(tmp_path):
     assert (ten.codecs, ten.vars, ten.sources, ten.sure) == (
         ("G722", "PCMU"),
         {"a": 1, "b": 2},
-        ("guide",),
+        (),
         False,
     )
     assert (twenty.name, twenty.lines, twenty.codecs, twenty.vars, twenty.sure) == (
@@ -174,9 +177,10 @@ def test_a_model_takes_from_the_defaults_what_it_leaves_out(tmp_path):
 
 
 def test_aliases_both_ways(tmp_path):
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "brand.yaml").write_text("name: Acme\naliases: [acme-phones]\n")
     found = catalogue(
         tmp_path,
-        brand_aliases=["acme-phones"],
         models={"t46": {"aliases": ["t46g"]}, "t38g": {"aliases": ["t38"]}},
     )
     for name, model in (

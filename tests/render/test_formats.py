@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kazoo_provisioner.model.text import is_clean
-from kazoo_provisioner.render.formats import SYNTAXES, FormatError, duplicates, parse_key_value, parse_xml
+from kazoo_provisioner.render.formats import (
+    SYNTAXES,
+    FormatError,
+    UnwritableError,
+    duplicates,
+    parse_key_value,
+    parse_xml,
+)
 
 
 def test_name_and_value_lines():
@@ -69,11 +76,26 @@ def test_duplicates():
     assert duplicates([]) == []
 
 
+FRAMES = {
+    "key-value": "a = {}\nb = 1\n",
+    "xml": "<r><a>{}</a><b>1</b></r>",
+    "colon": "a b: {}\nc: 1\n",
+    "quoted": 'A="{}"\nB="1"\n',
+    "quoted-colon": 'a: "{}"\nb: "1"\n',
+    "set": 'SET A "{}"\nSET B "1"\n',
+}
+
+
 @pytest.mark.parametrize("name", sorted(SYNTAXES))
 @given(value=st.text(max_size=60).filter(is_clean).map(lambda v: " ".join(v.split())))
 def test_what_is_written_is_read_back_and_nothing_else(name, value):
     syntax = SYNTAXES[name]
-    frame = "<r><a>{}</a><b>1</b></r>" if syntax.markup else "a = {}\nb = 1\n"
+    frame = FRAMES[name]
+    if any(char in value for char in syntax.lacks):
+        with pytest.raises(UnwritableError):
+            syntax.write(value)
+        value = syntax.display(value)
+    assert syntax.display(value) == value
     values = [v for _, v in syntax.parse(frame.format(syntax.write(value)))]
     assert values == ([value] if value or not syntax.markup else []) + ["1"]
 

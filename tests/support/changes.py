@@ -35,7 +35,11 @@ def base(model: Model) -> Phone:
     kinds = [k for k in (1, 2, 3, 4, 5) if k + count <= model.all_keys]
     combo = tuple(replace(phones.key(k), number=k + count) for k in kinds)
     feature = tuple(phones.key(n) for n in range(1, min(model.feature_keys, 5) + 1))
-    return phones.phone(lines, combo_keys=combo, feature_keys=feature, timezone=ZONE)
+    return phones.phone(
+        lines, combo_keys=combo, feature_keys=feature, timezone=ZONE, provisioning_username="prov",
+        provisioning_password="prov-Secret", firmware_url="http://firmware.example.com/phone.rom",
+        firmware_version="1.2.3",
+    )  # fmt: skip
 
 
 def _line(field: str, value: Any) -> Change:
@@ -102,6 +106,11 @@ def _phone_changes() -> Iterator[tuple[str, str, Change]]:
     yield "ntp.second", "other", _phone(ntp=("0.pool.ntp.org", "ntp.example.com"))
     yield "admin_password", "other", _phone(admin_password="0ther-Adm1n")
     yield "user_password", "other", _phone(user_password="0ther-Us3r")
+    yield "provisioning_username", "set", _phone(provisioning_username="other")
+    yield "provisioning_password", "other", _phone(provisioning_password="0ther-Pr0v")
+    yield "firmware_url", "other", _phone(firmware_url="http://firmware.example.com/other.rom")
+    yield "firmware_version", "other", _phone(firmware_version="9.8.7")
+    yield "lldp", "off", _phone(lldp=False)
     yield "provisioning_url", "other", _phone(provisioning_url="https://other.example.com/p/x/")
     yield "poll_interval", "other", _phone(poll_interval=7200)
 

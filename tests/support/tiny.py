@@ -7,7 +7,6 @@ from kazoo_provisioner.catalogue.load import Catalogue, load
 FAMILY = """
 brand: acme
 family: {family}
-brand_name: Acme
 name: {family}
 syntax: key-value
 codecs: [OPUS, G722, PCMU, PCMA]
