@@ -52,7 +52,7 @@ def config(tmp_path: Path, folder: Path, **rooms: object) -> Path:
     settings = {
         "source": {"path": str(folder)},
         "store": {"path": str(tmp_path / "store")},
-        "templates": str(templates),
+        "templates": {"folders": [{"path": str(templates), "trusted": True}], "shipped": False},
         "phones": {"default": {"public_url": "http://prov.example.com/p"}},
     }
     file.write_text(yaml.safe_dump(settings | rooms))
