@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from jinja2 import meta
 from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.folders import SHIPPED, Folders
@@ -222,7 +222,11 @@ class Renderer:
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
         environment.filters |= {"display": syntax.display, "ha1": ha1}
-        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
+        environment.globals = {
+            "range": range if trusted else safe_range,
+            "namespace": jinja2.utils.Namespace,
+            "once": Once(),
+        }
         return environment
 
     def _compile_all(self, family: Family | Brand, file: FileSpec) -> None:
