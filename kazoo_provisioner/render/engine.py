@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from jinja2 import meta
 from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
 from kazoo_provisioner.catalogue.folders import SHIPPED, Folders
@@ -60,8 +60,8 @@ class File(msgspec.Struct, frozen=True):
 def printed(syntax: Syntax) -> Any:
     """Return what every ``{{ }}`` of a syntax goes through: the value's one way into a file.
 
-    In markup what is written once (a macro's output) is known by its type and not written again; line
-    syntaxes leave clean text as it is, so writing it twice is the same.
+    Where a syntax `marks`, what is written once (a macro's output) is known by its type and not written again;
+    the others leave clean text as it is, so writing it twice is the same.
     """
     write = syntax.write
 
@@ -73,7 +73,7 @@ def printed(syntax: Syntax) -> Any:
             return value
         return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
 
-    return in_markup if syntax.markup else in_line
+    return in_markup if syntax.marks else in_line
 
 
 class Once:
@@ -210,7 +210,7 @@ class Renderer:
             loaders.append(jinja2.PrefixLoader({SHIPPED: jinja2.FileSystemLoader(folders.shipped)}))
         kind = jinja2.Environment if trusted else ImmutableSandboxedEnvironment
         environment = kind(
-            autoescape=syntax.markup,
+            autoescape=syntax.marks,
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
             loader=jinja2.ChoiceLoader(loaders),
@@ -222,7 +222,11 @@ class Renderer:
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
         environment.filters |= {"display": syntax.display, "ha1": ha1}
-        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
+        environment.globals = {
+            "range": range if trusted else safe_range,
+            "namespace": jinja2.utils.Namespace,
+            "once": Once(),
+        }
         return environment
 
     def _compile_all(self, family: Family | Brand, file: FileSpec) -> None:
