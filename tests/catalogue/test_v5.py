@@ -30,7 +30,23 @@ V5 = {
 }
 """By brand and family. The last of `spipm` and `audiocodes` are of its branch v5-dev2."""
 
-KAZOO = ["t19", "t19p", "t21p", "t22p", "t23p", "t26p", "t27p", "t28p", "t29g", "t32g", "t38g", "t41p", "t42g", "t46g", "t48g"]
+KAZOO = [
+    "t19",
+    "t19p",
+    "t21p",
+    "t22p",
+    "t23p",
+    "t26p",
+    "t27p",
+    "t28p",
+    "t29g",
+    "t32g",
+    "t38g",
+    "t41p",
+    "t42g",
+    "t46g",
+    "t48g",
+]
 """Names that Kazoo's own sender makes of the models in documents, besides theirs."""
 
 IDS = [
