@@ -142,7 +142,9 @@ def parse_csv(text: str) -> Pairs:
         read = list(csv.reader(rows, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise FormatError(f"not comma-separated: {error}") from None
-    return [(f"{at}/{column}", field) for at, row in enumerate(read, 1) for column, field in enumerate(row, 1)]
+    return [
+        (f"{at}/{column}", field) for at, row in enumerate(read, 1) for column, field in enumerate(row, 1)
+    ]
 
 
 def parse_xml(text: str) -> Pairs:
