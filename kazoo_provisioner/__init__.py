@@ -75,6 +75,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       models          the shape of brand.yaml and family.yaml
       folders         where templates are looked for
       load            vendor_templates/ into a catalogue
+      table           docs/models.md
       identify        who asks, by User-Agent and file name: hints
       fit             a phone cut down to what its model can do
     model           Kazoo's documents into a frozen Phone, pure

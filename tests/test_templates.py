@@ -217,6 +217,8 @@ HOSTILE = {
     "equals": "a = b", "bracket": "[section]", "include": "include:config <http://x/>", "emoji": "😀" * 70, "backslash": "a\\n\\",
 }  # fmt: skip
 MARK = "qqmarkqq"
+HA1 = re.compile(r"[0-9a-f]{32}")
+"""What the filter `ha1` makes of a line's name, realm and password: other text, another hash."""
 STRINGS = ("provisioning_username", "provisioning_password", "line.username", "line.auth_name", "line.password", "line.realm", "line.display_name", "line.label", "line.voicemail",
            "line.pickup", "hotline", "admin_password", "user_password", "combo_keys.value", "combo_keys.label", "language")  # fmt: skip
 
@@ -262,7 +264,7 @@ def test_nothing_can_be_injected(model: Model, hostile: str) -> None:
         for name in before:
             assert [n for n, _ in before[name]] == [n for n, _ in after[name]], field
             moved = [(a, b) for a, b in zip(before[name], after[name], strict=True) if a != b]
-            assert all(MARK in a[1] for a, _ in moved), (field, moved)
+            assert all(MARK in a[1] or HA1.fullmatch(a[1]) for a, _ in moved), (field, moved)
 
 
 @by_family

@@ -15,7 +15,7 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
-from kazoo_provisioner.catalogue.folders import SHIPPED, Folders
+from kazoo_provisioner.catalogue.folders import SHIPPED, Folder, Folders
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
@@ -33,6 +33,9 @@ _SAFE_FILTERS = (
 
 _INPUTS = ("jinja2", "markupsafe", "tzdata")
 """Packages whose version can change a file."""
+
+
+_TAKES_IN = re.compile(r"\b(include|import|from|extends)\b")
 
 
 class RenderError(Exception):
@@ -60,8 +63,8 @@ class File(msgspec.Struct, frozen=True):
 def printed(syntax: Syntax) -> Any:
     """Return what every ``{{ }}`` of a syntax goes through: the value's one way into a file.
 
-    In markup what is written once (a macro's output) is known by its type and not written again; line
-    syntaxes leave clean text as it is, so writing it twice is the same.
+    Where a syntax `marks`, what is written once (a macro's output) is known by its type and not written again;
+    the others leave clean text as it is, so writing it twice is the same.
     """
     write = syntax.write
 
@@ -73,7 +76,7 @@ def printed(syntax: Syntax) -> Any:
             return value
         return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
 
-    return in_markup if syntax.markup else in_line
+    return in_markup if syntax.marks else in_line
 
 
 class Once:
@@ -132,6 +135,7 @@ class Renderer:
             for trusted in (True, False)
         }
         self._templates: dict[tuple[str, str], jinja2.Template] = {}
+        self._known: dict[tuple[str, str], tuple[Folder | None, list[str | None]]] = {}
         for owner in catalogue.owners:
             if only is not None and owner.id not in only:
                 continue
@@ -210,7 +214,7 @@ class Renderer:
             loaders.append(jinja2.PrefixLoader({SHIPPED: jinja2.FileSystemLoader(folders.shipped)}))
         kind = jinja2.Environment if trusted else ImmutableSandboxedEnvironment
         environment = kind(
-            autoescape=syntax.markup,
+            autoescape=syntax.marks,
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
             loader=jinja2.ChoiceLoader(loaders),
@@ -235,7 +239,6 @@ class Renderer:
         If any of these lies in a folder that is not trusted, all are rendered in Jinja's sandbox.
         """
         syntax, first = _syntax_name(family, file), f"{family.folder}/{file.template}"
-        environment = self._environments[syntax, True]
         waiting, seen, trusted = [first], set(), True
         while waiting:
             where = waiting.pop()
@@ -243,15 +246,27 @@ class Renderer:
                 continue
             seen.add(where)
             with _compiling(where):
-                source, path, _ = environment.loader.get_source(environment, where)  # type: ignore[union-attr]
-                folder = self.catalogue.folders.of(Path(path or ""))
+                folder, names = self._references(syntax, where)
                 trusted = trusted and folder is not None and folder.trusted
-                names = meta.find_referenced_templates(environment.parse(source))
                 waiting += [_allowed(family, name, where) for name in names]
         for where in seen:
             with _compiling(where):
                 self._environments[syntax, trusted].get_template(where)
         self._templates[syntax, first] = self._environments[syntax, trusted].get_template(first)
+
+    def _references(self, syntax: str, where: str) -> tuple[Folder | None, list[str | None]]:
+        """Return the folder that a template lies in, and the names of those that it takes in."""
+        key = syntax, where
+        if key not in self._known:
+            environment = self._environments[syntax, True]
+            source, path, _ = environment.loader.get_source(environment, where)  # type: ignore[union-attr]
+            names = (
+                list(meta.find_referenced_templates(environment.parse(source)))
+                if _TAKES_IN.search(source)
+                else []
+            )
+            self._known[key] = self.catalogue.folders.of(Path(path or "")), names
+        return self._known[key]
 
     def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:
         return self._templates[_syntax_name(family, file), f"{family.folder}/{file.template}"]

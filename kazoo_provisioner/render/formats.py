@@ -4,6 +4,7 @@ Escaping is the syntax's business, never a template author's: every value that a
 through `Syntax.write`, and nothing switches that off.
 """
 
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,11 @@ class Syntax(msgspec.Struct, frozen=True):
     markup: bool = False
     lacks: dict[str, str] = {}
 
+    @property
+    def marks(self) -> bool:
+        """Whether writing twice is not the same as once, so that what is written has to be known as such."""
+        return self.markup or bool(self.lacks)
+
     def display(self, text: str) -> str:
         """Return a text that is only shown, with what the syntax lacks replaced by something alike."""
         return "".join(self.lacks.get(char, char) for char in text) if self.lacks else text
@@ -51,6 +57,16 @@ def _quoted(value: str) -> str:
     if '"' in value:
         raise UnwritableError("holds a double quote, which this syntax cannot write")
     return value
+
+
+def _colon(value: str) -> str:
+    """Values that run to the end of the line or to a ``#``, which only counts outside of double quotes."""
+    return f'"{value}"' if re.search(r"#|^\s|\s$", _quoted(value)) else value
+
+
+def _csv(value: str) -> str:
+    """Fields between commas; ``,`` and ``#`` only count outside of double quotes."""
+    return f'"{value}"' if re.search(r"[,#]|^\s|\s$", _quoted(value)) else value
 
 
 def _xml(value: str) -> str:
@@ -95,6 +111,40 @@ def _lines(pattern: str, what: str) -> Callable[[str], Pairs]:
         return pairs
 
     return parse
+
+
+_parse_colon = _lines(r"(?P<name>[A-Za-z][^:=#<>\"]*?) *: ?(?P<value>.*)", "name: value")
+
+
+def parse_colon(text: str) -> Pairs:
+    """Read ``name: value`` lines, where a value may stand between double quotes.
+
+    Raises:
+        FormatError: a line is none of these, or a comment cuts a value short.
+    """
+    pairs = []
+    for name, value in _parse_colon(text):
+        bare = value[1:-1] if re.fullmatch(r'"[^"]*"', value) else value
+        if bare == value and "#" in value:
+            raise FormatError(f"the value of {name} runs into a comment")
+        pairs.append((name, bare))
+    return pairs
+
+
+def parse_csv(text: str) -> Pairs:
+    """Read comma-separated lines: every field by its line and column; ``#`` starts a comment line.
+
+    Raises:
+        FormatError: a quote is not closed.
+    """
+    rows = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    try:
+        read = list(csv.reader(rows, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise FormatError(f"not comma-separated: {error}") from None
+    return [
+        (f"{at}/{column}", field) for at, row in enumerate(read, 1) for column, field in enumerate(row, 1)
+    ]
 
 
 def parse_xml(text: str) -> Pairs:
@@ -149,7 +199,8 @@ SYNTAXES = {
     for syntax in (
         Syntax("key-value", _plain, parse_key_value),
         Syntax("xml", _xml, parse_xml, markup=True),
-        Syntax("colon", _plain, _lines(r"(?P<name>[A-Za-z][^:=#<>\"]*?) *: ?(?P<value>.*)", "name: value")),
+        Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
+        Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
         Syntax(
             "quoted",
             _quoted,

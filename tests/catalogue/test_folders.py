@@ -47,7 +47,7 @@ def test_a_template_extends_the_one_it_stands_before(own, shipped):
     )
     assert made(found(own, shipped)) == "name = Front desk\nmine = 1\nend = 1\n"
     (own / "acme" / "x1" / "phone.j2").write_text('{% include "shipped/acme/x1/phone.j2" %}\nmine = 2\n')
-    assert made(found(own, shipped)).endswith("end = 1\n\nmine = 2\n")
+    assert made(found(own, shipped)).endswith("end = 1\nmine = 2\n")
 
 
 def test_a_family_can_add_models_and_keep_the_rest(own, shipped):

@@ -80,6 +80,7 @@ FRAMES = {
     "key-value": "a = {}\nb = 1\n",
     "xml": "<r><a>{}</a><b>1</b></r>",
     "colon": "a b: {}\nc: 1\n",
+    "csv": "{},1\n",
     "quoted": 'A="{}"\nB="1"\n',
     "quoted-colon": 'a: "{}"\nb: "1"\n',
     "set": 'SET A "{}"\nSET B "1"\n',
