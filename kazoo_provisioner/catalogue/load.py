@@ -130,6 +130,7 @@ def _brand(folders: Folders, brand: str) -> Brand:
             if "{" in file.name:
                 raise SettingsError(f"{path}: files: {file.name}: a brand's file knows no model and no phone")
             _check_file(folders, file, brand, path)
+        _check_patterns(spec, path)
     digest = folders.digest((f"{brand}/*.j2", f"{brand}/brand.yaml"))
     return Brand(brand, spec, brand, digest)
 
@@ -176,12 +177,10 @@ def _family(folders: Folders, name: str, of: Brand) -> Family:
     return result
 
 
-def _check_patterns(spec: FamilySpec, path: Path) -> None:
-    fields = {
-        "user_agents": spec.user_agents,
-        "guarded": spec.guarded,
-        "parameter_name": (spec.parameter_name,),
-    }
+def _check_patterns(spec: FamilySpec | BrandSpec, path: Path) -> None:
+    fields = {"guarded": spec.guarded}
+    if isinstance(spec, FamilySpec):
+        fields |= {"user_agents": spec.user_agents, "parameter_name": (spec.parameter_name,)}
     for field, patterns in fields.items():
         for pattern in patterns:
             try:

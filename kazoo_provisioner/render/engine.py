@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +13,14 @@ import msgspec
 from jinja2 import meta
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kazoo_provisioner.catalogue.folders import SHIPPED, Folder, Folders
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
 from kazoo_provisioner.render import free
-from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError
+from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError, plain, xml
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -71,12 +71,26 @@ def printed(syntax: Syntax) -> Any:
     def in_line(value: Any) -> Any:
         return write(value) if isinstance(value, str) else _no_text(value)
 
-    def in_markup(value: Any) -> Any:
-        if isinstance(value, Markup):
-            return value
-        return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
+    def marked(value: str) -> Markup:
+        return Markup(write(value))  # noqa: S704 - `write` escapes
 
-    return in_markup if syntax.marks else in_line
+    mark: Callable[[str], Markup] = escape if write is xml else marked
+
+    def in_markup(value: Any) -> Any:
+        kind = type(value)
+        if kind is Markup:
+            return value
+        if kind is str:
+            return mark(value)
+        return mark(str(value)) if isinstance(value, str) else _no_text(value)
+
+    if syntax.marks:
+        return in_markup
+    return _as_it_is if write is plain else in_line
+
+
+def _as_it_is(value: Any) -> Any:
+    return value if type(value) is str else str(value) if isinstance(value, str) else _no_text(value)
 
 
 class Once:
@@ -109,8 +123,10 @@ class Once:
 
 def _no_text(value: Any) -> str:
     """Write what is no text: a number or a boolean; refuse the rest."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
+    if value is True:
+        return "1"
+    if value is False:
+        return "0"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, jinja2.Undefined):

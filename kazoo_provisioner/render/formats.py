@@ -47,7 +47,7 @@ class Syntax(msgspec.Struct, frozen=True):
         return "".join(self.lacks.get(char, char) for char in text) if self.lacks else text
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
     """Values that run to the end of the line: clean text has no line end, so it goes as it is."""
     return value
 
@@ -61,15 +61,20 @@ def _quoted(value: str) -> str:
 
 def _colon(value: str) -> str:
     """Values that run to the end of the line or to a ``#``, which only counts outside of double quotes."""
-    return f'"{value}"' if re.search(r"#|^\s|\s$", _quoted(value)) else value
+    if '"' in value or "#" in value or value != value.strip():
+        return f'"{_quoted(value)}"'
+    return value
 
 
 def _csv(value: str) -> str:
     """Fields between commas; ``,`` and ``#`` only count outside of double quotes."""
-    return f'"{value}"' if re.search(r"[,#]|^\s|\s$", _quoted(value)) else value
+    if '"' in value or "#" in value or "," in value or value != value.strip():
+        return f'"{_quoted(value)}"'
+    return value
 
 
-def _xml(value: str) -> str:
+def xml(value: str) -> str:
+    """Text and attributes of XML: `& < > " '` as their references."""
     return str(escape(value))
 
 
@@ -197,8 +202,8 @@ _QUOTE = {'"': "'"}
 SYNTAXES = {
     syntax.name: syntax
     for syntax in (
-        Syntax("key-value", _plain, parse_key_value),
-        Syntax("xml", _xml, parse_xml, markup=True),
+        Syntax("key-value", plain, parse_key_value),
+        Syntax("xml", xml, parse_xml, markup=True),
         Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
         Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
         Syntax(

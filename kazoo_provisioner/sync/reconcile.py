@@ -281,7 +281,7 @@ class Reconciler:
             device, doc, mac, context, lambda doc_id: self._store.documents.get(db, doc_id), of
         )
         phone, cut = fit(result.phone, model)
-        phone, refused = admit(phone, self.renderer.catalogue.family_of(model).spec)
+        phone, refused = admit(phone, self.renderer.catalogue.family_of(model))
         return phone, (*result.warnings, *cut, *refused)
 
     def document(self, db: str, doc_id: str) -> tuple[str, Doc] | None:

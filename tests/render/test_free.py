@@ -14,7 +14,7 @@ def made(tmp_path, template, *given, **changes):
     changes = {"parameter": "{name} = {value}"} | changes
     engine, model = renderer(tmp_path, template, **changes)
     phone = samples.replace(PHONE, parameters=given)
-    phone, warnings = admit(phone, engine.catalogue.family_of(model).spec)
+    phone, warnings = admit(phone, engine.catalogue.family_of(model))
     files, became = engine.with_parameters(phone, model)
     return files[0].data.decode(), became, [warning.code for warning in warnings]
 
