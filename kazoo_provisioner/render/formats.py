@@ -152,6 +152,40 @@ def parse_csv(text: str) -> Pairs:
     ]
 
 
+def _ini(value: str) -> str:
+    """Values in AudioCodes' tables and lines: whatever could end one goes between double quotes."""
+    return value if re.fullmatch(r"[\w.:@+*#/$%\-]*", _quoted(value)) else f'"{value}"'
+
+
+def parse_ini(text: str) -> Pairs:
+    """Read AudioCodes' ini files: ``Name = value`` lines, and tables of ``Table 0 = a, b;`` lines.
+
+    Raises:
+        FormatError: a line is none of these.
+    """
+    pairs = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if (
+            not line.strip()
+            or line.startswith(";")
+            or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line)
+        ):
+            continue
+        row = re.fullmatch(r"(?P<name>\w+ \d+) = (?P<value>.*);", line)
+        found = row or re.fullmatch(r'(?P<name>\w+) = (?P<value>[^;"]*|"[^"]*")', line)
+        if not found:
+            raise FormatError(f"line {number} is not name = value, nor of a table")
+        if not row:
+            pairs.append((found["name"], found["value"].strip('"')))
+            continue
+        fields = re.fullmatch(r'((?:"[^"]*"|[^",;]*)(?:, ?(?:"[^"]*"|[^",;]*))*)', found["value"])
+        if not fields:
+            raise FormatError(f"line {number} is no row of a table")
+        read = re.findall(r'(?:^|, ?)("[^"]*"|[^",;]*)', found["value"])
+        pairs.extend((f"{found['name']}/{column}", field.strip('"')) for column, field in enumerate(read, 1))
+    return pairs
+
+
 def parse_xml(text: str) -> Pairs:
     """Read XML: every attribute and every text, by the path of its element.
 
@@ -229,7 +263,7 @@ SYNTAXES = {
         Syntax("xml", xml, parse_xml, markup=True),
         Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
         Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
-        Syntax("fanvil-text", plain, parse_fanvil_text),
+        Syntax("ini", _ini, parse_ini, lacks=_QUOTE),
         Syntax(
             "quoted",
             _quoted,
@@ -248,6 +282,7 @@ SYNTAXES = {
             _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
             lacks=_QUOTE,
         ),
+        Syntax("fanvil-text", plain, parse_fanvil_text),
     )
 }
 
