@@ -231,6 +231,29 @@ def parse_xml(text: str) -> Pairs:
     return pairs
 
 
+def parse_fanvil_text(text: str) -> Pairs:
+    """Read Fanvil's ``name :value`` lines; `<…>` begins a module, `--…--` a block, and names are of these.
+
+    Raises:
+        FormatError: a line is none of these.
+    """
+    pairs: Pairs = []
+    module = block = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or re.fullmatch(r"<<[A-Z ]+>>(Version:[0-9.]+)?", line):
+            continue
+        if found := re.fullmatch(r"<([A-Z0-9 ]+)>", line):
+            module, block = found[1], ""
+        elif found := re.fullmatch(r"--([A-Za-z0-9 ]+)--:", line):
+            block = found[1]
+        else:
+            name, colon, value = line.partition(":")
+            if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _\-]*", name):
+                raise FormatError(f"line {number} is not name :value")
+            pairs.append((f"{module}/{block}/{name.strip()}", value))
+    return pairs
+
+
 _QUOTE = {'"': "'"}
 
 SYNTAXES = {
@@ -259,6 +282,7 @@ SYNTAXES = {
             _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
             lacks=_QUOTE,
         ),
+        Syntax("fanvil-text", plain, parse_fanvil_text),
     )
 }
 
