@@ -166,7 +166,11 @@ def parse_ini(text: str) -> Pairs:
     """
     pairs = []
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith(";") or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line):
+        if (
+            not line.strip()
+            or line.startswith(";")
+            or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line)
+        ):
             continue
         row = re.fullmatch(r"(?P<name>\w+ \d+) = (?P<value>.*);", line)
         found = row or re.fullmatch(r'(?P<name>\w+) = (?P<value>[^;"]*|"[^"]*")', line)
