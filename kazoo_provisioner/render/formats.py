@@ -154,7 +154,8 @@ def parse_csv(text: str) -> Pairs:
 
 def _ini(value: str) -> str:
     """Values in AudioCodes' tables and lines: whatever could end one goes between double quotes."""
-    return value if re.fullmatch(r"[\w.:@+*#/$%\-]*", _quoted(value)) else f'"{value}"'
+    bare = r"[\w.:@+*#/$%\-\x00]*"  # \x00 stands in the place of free settings; no value holds it
+    return value if re.fullmatch(bare, _quoted(value)) else f'"{value}"'
 
 
 def parse_ini(text: str) -> Pairs:
