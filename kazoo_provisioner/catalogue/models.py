@@ -63,6 +63,8 @@ class BrandSpec(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     aliases: tuple[Id, ...] = ()
     files: tuple[FileSpec, ...] = ()
+    guarded: tuple[str, ...] = ()
+    """What all its families guard."""
 
 
 class FamilySpec(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import text, wire
 from kazoo_provisioner.model.ids import account_of_db, db_of_account
 from kazoo_provisioner.model.merge import is_registering
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.releases import PhoneState
 from kazoo_provisioner.store.writer import Store
@@ -46,13 +46,14 @@ class Explainer:
 
     def __init__(
         self, store: Store, catalogue: Catalogue, phones: PhonesSettings,
-        answer: Callable[[str, str], tuple[int, str]],
+        answer: Callable[[str, str], tuple[int, str]], free: Callable[[str, str, str], list[str]],
     ) -> None:  # fmt: skip
         self._store = store
         self._catalogue = catalogue
         self._phones = phones
         self._accounts = Accounts(store, phones)
         self._answer = answer
+        self._free = free
 
     def mac(self, mac: str, account: str = "") -> tuple[list[str], bool]:
         """Explain a MAC address, under one account where it is given; return lines, and whether we know it."""
@@ -194,7 +195,8 @@ class Explainer:
                 lines.append(
                     f"  conflict   not served below {_path(scope)}: {self._device_named(*owner)} has the MAC"
                 )
-        return [*lines, *self._outcome(state, account, device)]
+        lines += self._outcome(state, account, device)
+        return [*lines, *(f"  parameter  {said}" for said in self._free(account, device, mac))]
 
     def _outcome(self, state: PhoneState | None, account: str, device: str) -> list[str]:
         subject = phone_subject(account, device)
