@@ -47,7 +47,9 @@ class Workshop:
         self._reader = reader
         self._paths = Paths(settings.web.legacy_paths)
         self._phones = Phones(reader, self._paths, serve_without_account=settings.web.serve_without_account)
-        self._explainer = Explainer(self.store, self.catalogue, settings.phones, self._answer, self._free)
+        self._explainer = Explainer(
+            self.store, self.catalogue, settings.phones, self._answer, self._free, self._who
+        )
 
     def _open(self) -> Store | None:
         """Open the service's store; None where there is none yet."""

@@ -38,6 +38,9 @@ class Identifier:
         self._files: list[tuple[Family, re.Pattern[str]]] = []
         self._names: dict[tuple[str, str], Model] = {}
         self._of_model: dict[str, tuple[Family, list[re.Pattern[str]]]] = {}
+        self._makers = {
+            oui: brand.spec.name for brand in catalogue.brands.values() for oui in brand.spec.ouis
+        }
         for family in catalogue.families.values():
             patterns = [re.compile(one, re.IGNORECASE) for one in family.spec.user_agents]
             self._agents.append((family, patterns))
@@ -66,6 +69,10 @@ class Identifier:
                 families += [family.id] if family.id not in families else []
                 mac = said or mac
         return families, mac
+
+    def maker(self, mac: str) -> str:
+        """Return whose phones have MAC addresses that begin so; empty where we do not know."""
+        return self._makers.get(mac[:6], "")
 
     def mismatch(self, model: str, agent: str) -> Seen | None:
         """Return what a User-Agent says where that is another model than the one whose files it gets."""

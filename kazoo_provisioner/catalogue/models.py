@@ -65,6 +65,8 @@ class BrandSpec(Struct, frozen=True, forbid_unknown_fields=True):
     files: tuple[FileSpec, ...] = ()
     guarded: tuple[str, ...] = ()
     """What all its families guard."""
+    ouis: tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{6}\Z")], ...] = ()
+    """How MAC addresses of its phones begin: some of them, and a hint."""
 
 
 class FamilySpec(Struct, frozen=True, forbid_unknown_fields=True):
