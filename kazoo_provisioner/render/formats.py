@@ -263,6 +263,7 @@ SYNTAXES = {
         Syntax("key-value", plain, parse_key_value),
         Syntax("xml", xml, parse_xml, markup=True),
         Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
+        Syntax("vcard", plain, _lines(r"(?P<name>[A-Z]+):(?P<value>.*)", "NAME:value")),
         Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
         Syntax("ini", _ini, parse_ini, lacks=_QUOTE),
         Syntax(

@@ -81,6 +81,7 @@ FRAMES = {
     "xml": "<r><a>{}</a><b>1</b></r>",
     "colon": "a b: {}\nc: 1\n",
     "csv": "{},1\n",
+    "vcard": "FN:{}\nTEL:1\n",
     "ini": "A = {}\nB = 1\n",
     "quoted": 'A="{}"\nB="1"\n',
     "quoted-colon": 'a: "{}"\nb: "1"\n',
