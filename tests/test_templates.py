@@ -194,7 +194,8 @@ def test_free_settings_reach_the_file(family: Family) -> None:
     free = Parameter(name, "v4lu3", "settings default", trusted=True)
     files, became = RENDERER.with_parameters(phones.replace(phones.one(model), parameters=(free,)), model)
     assert became == {name: "added"}
-    assert sum(file.data.count(b"v4lu3") for file in files) == 1
+    assert all(file.data.count(b"v4lu3") <= 1 for file in files)
+    assert any(b"v4lu3" in file.data for file in files)
     before = {f.name: parse(family, f) for f in RENDERER.phone_files(phones.one(model), model)}
     for file in files:
         values = Counter(value for _, value in parse(family, file))

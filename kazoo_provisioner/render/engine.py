@@ -10,7 +10,6 @@ from typing import Any
 
 import jinja2
 import msgspec
-from jinja2 import meta
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup, escape
@@ -21,6 +20,7 @@ from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
 from kazoo_provisioner.render import free
 from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError, plain, xml
+from kazoo_provisioner.render.loader import Loader
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -33,9 +33,6 @@ _SAFE_FILTERS = (
 
 _INPUTS = ("jinja2", "markupsafe", "tzdata")
 """Packages whose version can change a file."""
-
-
-_TAKES_IN = re.compile(r"\b(include|import|from|extends)\b")
 
 
 class RenderError(Exception):
@@ -145,6 +142,7 @@ class Renderer:
 
     def __init__(self, catalogue: Catalogue, only: Sequence[str] | None = None) -> None:
         self.catalogue = catalogue
+        self._loader = Loader(catalogue.folders)
         self._environments = {
             (name, trusted): self._environment(syntax, trusted=trusted)
             for name, syntax in SYNTAXES.items()
@@ -157,6 +155,7 @@ class Renderer:
                 continue
             for file in owner.spec.files:
                 self._compile_all(owner, file)
+        self._loader.forget()
 
     def phone_files(self, phone: Phone, model: Model) -> list[File]:
         """Render the files of one phone.
@@ -224,20 +223,17 @@ class Renderer:
         return of_brand | {file.template: file_name(file, model, mac) for file in files_of(family, model)}
 
     def _environment(self, syntax: Syntax, *, trusted: bool) -> jinja2.Environment:
-        folders = self.catalogue.folders
-        loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(one.path) for one in folders.all]
-        if folders.shipped:
-            loaders.append(jinja2.PrefixLoader({SHIPPED: jinja2.FileSystemLoader(folders.shipped)}))
         kind = jinja2.Environment if trusted else ImmutableSandboxedEnvironment
         environment = kind(
             autoescape=syntax.marks,
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
-            loader=jinja2.ChoiceLoader(loaders),
+            loader=self._loader,
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            optimized=False,  # what it folds is not worth what it takes at each start
             cache_size=-1,
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
@@ -274,14 +270,8 @@ class Renderer:
         """Return the folder that a template lies in, and the names of those that it takes in."""
         key = syntax, where
         if key not in self._known:
-            environment = self._environments[syntax, True]
-            source, path, _ = environment.loader.get_source(environment, where)  # type: ignore[union-attr]
-            names = (
-                list(meta.find_referenced_templates(environment.parse(source)))
-                if _TAKES_IN.search(source)
-                else []
-            )
-            self._known[key] = self.catalogue.folders.of(Path(path or "")), names
+            path, names = self._loader.takes_in(self._environments[syntax, True], where)
+            self._known[key] = self.catalogue.folders.of(path), names
         return self._known[key]
 
     def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:

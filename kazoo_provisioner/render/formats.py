@@ -154,7 +154,8 @@ def parse_csv(text: str) -> Pairs:
 
 def _ini(value: str) -> str:
     """Values in AudioCodes' tables and lines: whatever could end one goes between double quotes."""
-    return value if re.fullmatch(r"[\w.:@+*#/$%\-]*", _quoted(value)) else f'"{value}"'
+    bare = r"[\w.:@+*#/$%\-\x00]*"  # \x00 stands in the place of free settings; no value holds it
+    return value if re.fullmatch(bare, _quoted(value)) else f'"{value}"'
 
 
 def parse_ini(text: str) -> Pairs:
@@ -165,7 +166,11 @@ def parse_ini(text: str) -> Pairs:
     """
     pairs = []
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith(";") or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line):
+        if (
+            not line.strip()
+            or line.startswith(";")
+            or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line)
+        ):
             continue
         row = re.fullmatch(r"(?P<name>\w+ \d+) = (?P<value>.*);", line)
         found = row or re.fullmatch(r'(?P<name>\w+) = (?P<value>[^;"]*|"[^"]*")', line)
@@ -227,6 +232,29 @@ def parse_xml(text: str) -> Pairs:
     return pairs
 
 
+def parse_fanvil_text(text: str) -> Pairs:
+    """Read Fanvil's ``name :value`` lines; `<…>` begins a module, `--…--` a block, and names are of these.
+
+    Raises:
+        FormatError: a line is none of these.
+    """
+    pairs: Pairs = []
+    module = block = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or re.fullmatch(r"<<[A-Z ]+>>(Version:[0-9.]+)?", line):
+            continue
+        if found := re.fullmatch(r"<([A-Z0-9 ]+)>", line):
+            module, block = found[1], ""
+        elif found := re.fullmatch(r"--([A-Za-z0-9 ]+)--:", line):
+            block = found[1]
+        else:
+            name, colon, value = line.partition(":")
+            if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _\-]*", name):
+                raise FormatError(f"line {number} is not name :value")
+            pairs.append((f"{module}/{block}/{name.strip()}", value))
+    return pairs
+
+
 _QUOTE = {'"': "'"}
 
 SYNTAXES = {
@@ -255,6 +283,7 @@ SYNTAXES = {
             _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
             lacks=_QUOTE,
         ),
+        Syntax("fanvil-text", plain, parse_fanvil_text),
     )
 }
 

@@ -84,6 +84,7 @@ FRAMES = {
     "ini": "A = {}\nB = 1\n",
     "quoted": 'A="{}"\nB="1"\n',
     "quoted-colon": 'a: "{}"\nb: "1"\n',
+    "fanvil-text": "<<A FILE>>Version:2.0\n<M MODULE>\n--B--:\nA A :{}\nB :1\n<<END OF FILE>>\n",
     "set": 'SET A "{}"\nSET B "1"\n',
 }
 
