@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import msgspec
@@ -237,7 +238,7 @@ class Renderer:
             cache_size=-1,
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
-        environment.filters |= {"display": syntax.display, "ha1": ha1}
+        environment.filters |= {"display": syntax.display, "ha1": ha1, "urlquote": urlquote}
         environment.globals = {
             "range": range if trusted else safe_range,
             "namespace": jinja2.utils.Namespace,
@@ -296,6 +297,11 @@ class Renderer:
         if not text.strip():
             raise RenderError(f"{template.name}: made an empty file")
         return text
+
+
+def urlquote(text: str) -> str:
+    """Return a text as a part of a URL, such as a password before ``@``."""
+    return quote(str(text), safe="")
 
 
 def ha1(line: Line) -> str:

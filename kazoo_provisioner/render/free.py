@@ -27,7 +27,7 @@ def placed(
         if form is None or where is None:
             became[one.name] = "not used: this family takes no free settings"
             continue
-        standing = _standing(form, one.name)
+        standing = _standing(form, one.name, markup=syntaxes[where].markup)
         found = [n for n, text in enumerate(texts) if standing.search(text)]
         if found and not one.override:
             became[one.name] = OURS
@@ -50,8 +50,9 @@ def _filled(text: str, block: str) -> str:
     return text.replace(f"{PLACE}\n", block).replace(PLACE, block)
 
 
-def _standing(form: str, name: str) -> re.Pattern[str]:
-    """Return the expression that finds a parameter as our templates write it."""
+def _standing(form: str, name: str, *, markup: bool) -> re.Pattern[str]:
+    """Return the expression that finds a parameter as our templates write it: in markup anywhere, else as a line."""
     before, _, after = form.replace("{name}", name).partition("{value}")
     value = r"[^\n]*" if not after else rf"[^{re.escape(after[0])}\n]*"
-    return re.compile(rf"(?<![^\s>]){re.escape(before)}{value}{re.escape(after)}", re.IGNORECASE)
+    start = r"(?<![^\s>])" if markup else "^"
+    return re.compile(rf"{start}{re.escape(before)}{value}{re.escape(after)}", re.IGNORECASE | re.MULTILINE)

@@ -22,7 +22,7 @@ from kazoo_provisioner.catalogue.models import Model
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
-from kazoo_provisioner.render.engine import Renderer, ha1
+from kazoo_provisioner.render.engine import Renderer, ha1, urlquote
 from tests.benchmarks import couch, loads, power_cut, rerender, serve, starts
 from tests.benchmarks.fleets import Bench, Scale
 from tests.benchmarks.table import Row, as_json, at_most, machine, show
@@ -55,7 +55,7 @@ def bare(renderer: Renderer, sample: Callable[[Model], Phone] = samples.full) ->
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(BUNDLED), trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"display": str, "ha1": ha1}
+    environment.filters |= {"display": str, "ha1": ha1, "urlquote": urlquote}
     environment.globals["once"] = lambda macro, *arguments: macro(*arguments)
     phones: dict[str, Phone] = {}
 
