@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COUCH := tests/couchdb/node_modules/.package-lock.json
 
-.PHONY: help install run test check bench soak golden container test-deps bench-deps clean
+.PHONY: help install run test check bench soak golden models container test-deps bench-deps clean
 
 help:
 	@echo "make run      serve the sample data on http://127.0.0.1:8080 and print what to try"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench    speed, as ratios to something measured in the same run; ONLY=serve,power picks groups"
 	@echo "make soak     hundreds of random crashes, until you stop it"
 	@echo "make container  build a container image, with docker, podman or buildah"
+	@echo "make models   write docs/models.md anew from vendor_templates/"
 	@echo "make golden   write the golden files anew; look at the difference before you commit it"
 
 install: $(STAMP)
@@ -52,6 +53,9 @@ soak: $(STAMP) $(COUCH)
 
 golden: $(STAMP)
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_templates.py -k golden
+
+models: $(STAMP)
+	$(BIN)/kazoo-provisioner models --table -c config/sample.yaml > docs/models.md
 
 container:
 	@deploy/container.sh $(IMAGE)

@@ -16,6 +16,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       claims          whose MAC address it is
       reconcile       from a dirty mark to what is served
       ahead           rendering ahead of the first pass, on the other cores
+      preview         a device's files as they would be made now
       versions        new templates, code or settings: what they re-render
       run             the writer's loop
       explain         why a phone gets what it gets
@@ -56,7 +57,9 @@ The map of the package. Arrows point down: a room knows those below it, never it
       directory       a folder of Kazoo database dumps
     render          from a Phone to files, pure
       engine          Jinja
+      loader          templates of the search path
       formats         the phones' syntaxes: escaping, and reading back
+      free            free settings, put into a phone's files
       samples         the phones that `check` renders
       check           whether templates make what they should
     store           the only room that knows SQLite
@@ -70,8 +73,11 @@ The map of the package. Arrows point down: a room knows those below it, never it
       access          what those who answer phones remember, in a file of its own
 
     catalogue       brands, families, models as data, pure
-      models          the shape of family.yaml
+      models          the shape of brand.yaml and family.yaml
+      folders         where templates are looked for
       load            vendor_templates/ into a catalogue
+      table           docs/models.md
+      identify        who asks, by User-Agent and file name: hints
       fit             a phone cut down to what its model can do
     model           Kazoo's documents into a frozen Phone, pure
       ids             MAC addresses, account ids, databases
@@ -81,13 +87,15 @@ The map of the package. Arrows point down: a room knows those below it, never it
       timezone        IANA zones
       keys            programmable keys
       merge           account + owner + device into a Phone
+      parameters      free settings, from settings and documents
       phonebook       users and callflows into a Phonebook
 
     processes       children: started, watched, restarted
     logs            one pipeline, no secrets
     columns         log lines for people
     sink            where log lines go, holding nobody up
-    settings        YAML into frozen structs
-    yamlfile        YAML without surprises
+    settings        the settings file
+    layers          what the operator says of phones, by zone, reseller and account
+    yamlfile        YAML without surprises, into frozen structs
     crashpoints     named places where tests kill the writer
 """

@@ -15,7 +15,9 @@ import structlog
 from msgspec.structs import replace
 
 from kazoo_provisioner import logs
-from kazoo_provisioner.catalogue.load import BUNDLED, Catalogue, CatalogueError, load
+from kazoo_provisioner.catalogue.folders import BUNDLED, Folder
+from kazoo_provisioner.catalogue.identify import Identifier
+from kazoo_provisioner.catalogue.load import Catalogue, CatalogueError, load
 from kazoo_provisioner.processes import run_child
 from kazoo_provisioner.render.engine import Renderer, RenderError
 from kazoo_provisioner.settings import LogSettings, Settings
@@ -64,7 +66,8 @@ def catalogue_of(settings: Settings) -> Catalogue:
     Raises:
         CatalogueError: with everything that is wrong in it.
     """
-    return load(settings.templates or BUNDLED)
+    folders = [Folder(one.path, one.trusted) for one in settings.templates.folders]
+    return load([*folders, *([Folder(BUNDLED)] if settings.templates.shipped else [])])
 
 
 def source_of(settings: Settings) -> Source:
@@ -97,14 +100,14 @@ async def run_reader(
     web = settings.web
     catalogue = catalogue_of(settings)
     reader = Reader(settings.store.path, asyncio.get_running_loop().call_soon)
-    notes = Notes(settings.store.path, web, first=number == 1)
+    notes = Notes(settings.store.path, web, first=number == 1, who=Identifier(catalogue))
     handler = Phones(reader, Paths(web.legacy_paths), serve_without_account=web.serve_without_account)
     server = Server(handler, Api(catalogue), notes, web)
     reloading: asyncio.Task[None] | None = None
 
     def reload() -> None:
         nonlocal reloading
-        reloading = asyncio.create_task(asyncio.to_thread(_new_api, config, server), name="reload")
+        reloading = asyncio.create_task(asyncio.to_thread(_reload, config, server, notes), name="reload")
 
     async def work(stop: asyncio.Event) -> None:
         noting = asyncio.create_task(notes.run(), name="notes")
@@ -130,10 +133,11 @@ async def run_reader(
     await run_child(alive, work, reload, beat)
 
 
-def _new_api(config: Path, server: Server) -> None:
+def _reload(config: Path, server: Server, notes: Notes) -> None:
     """Load the catalogue anew, beside the loop that answers phones."""
     try:
-        server.api = Api(catalogue_of(read_settings(config)))
+        catalogue = catalogue_of(read_settings(config))
+        server.api, notes.who = Api(catalogue), Identifier(catalogue)
     except REFUSED as error:
         log.error("reload_refused", problem=str(error))
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from kazoo_provisioner import app, logs, tail
 from kazoo_provisioner.catalogue.load import CatalogueError
+from kazoo_provisioner.catalogue.table import markdown
 from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.render.check import collapsed, problems
@@ -354,8 +355,9 @@ def forgive(address: str, config: Path) -> None:
 
 @main.command()
 @click.option("--count", is_flag=True, help="Only count them.")
+@click.option("--table", is_flag=True, help="As docs/models.md: with features, files, sources and doubts.")
 @_config_option
-def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes options by name
+def models(count: bool, table: bool, config: Path) -> None:  # noqa: FBT001 - click passes options by name
     """List the phones we can provision, with their ids in Kazoo's documents.
 
     \b
@@ -365,7 +367,11 @@ def models(count: bool, config: Path) -> None:  # noqa: FBT001 - click passes op
     """
     with _errors():
         settings = load_settings(config) if config.exists() or config != DEFAULT_CONFIG else Settings()
-        families = app.catalogue_of(settings).families.values()
+        catalogue = app.catalogue_of(settings)
+    if table:
+        click.echo(markdown(catalogue), nl=False)
+        return
+    families = catalogue.families.values()
     every = [model for family in families for model in family.models.values()]
     if not count:
         for model in every:

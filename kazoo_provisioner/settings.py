@@ -12,32 +12,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from kazoo_provisioner.yamlfile import SettingsError, read_yaml
+from kazoo_provisioner.layers import PhonesSettings
+from kazoo_provisioner.yamlfile import Secret, SettingsError, convert, read_yaml
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
-
-
-class Secret:
-    """A password: in no repr, log or traceback. `reveal` is the one way to it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
 
 
 CouchUrl = Annotated[
@@ -154,126 +132,21 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """``auto``: columns on a terminal, JSON in a pipe."""
 
 
-class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """A SIP server that phones are told."""
+class TemplateFolder(Struct, frozen=True, forbid_unknown_fields=True):
+    """A folder of an operator's own templates, laid out as `vendor_templates/`."""
 
-    host: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:\[\]_]{1,253}\Z")]
-    port: Port = 0
-    transport: Literal["udp", "tcp", "tls"] | None = None
-
-
-Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\-:_]{1,253}\Z")]
+    path: Path
+    trusted: bool = False
+    """Whether its templates are rendered outside Jinja's sandbox."""
 
 
-Of = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,40}(/[a-z0-9_\-]{1,40})?\Z")]
-"""Which phones: ``brand``, ``brand/family`` or ``brand/model``."""
-Value = Annotated[str, Meta(max_length=1024)] | bool | int
+class TemplatesSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where vendor templates are looked for."""
 
-
-class ParameterSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """A parameter of the maker's, where its value alone does not say enough."""
-
-    value: Value
-    override: bool = False
-    """Whether it replaces what our templates write."""
-
-
-class FirmwareSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The firmware phones are told to run, as the maker's parameters want it."""
-
-    url: Annotated[str, Meta(pattern=r"^[!-~]{1,400}\Z")]
-    version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._\-+]{0,64}\Z")] = ""
-
-
-class PhoneLayer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What Kazoo's documents have no home for. Unset fields fall through to the layer below."""
-
-    registrars: tuple[ServerSettings, ...] | None = None
-    """In order; none: the account's realm is the registrar."""
-    outbound_proxies: tuple[ServerSettings, ...] | None = None
-    transport: Literal["udp", "tcp", "tls"] | None = None
-    """For servers that name none. udp when nobody says."""
-    tls_port: Port | None = None
-    """Port of servers with transport tls that name none."""
-    srv: bool | None = None
-    """Look servers without a port up by NAPTR/SRV."""
-    nat_keepalive: Annotated[int, Meta(ge=0, le=3600)] | None = None
-    """Seconds; 0 is off."""
-    public_url: Annotated[str, Meta(pattern=r"^https?://[!#-&(-;=?-~]{1,400}\Z")] | None = None
-    """How phones reach ``/p``, white-label host and path included, such as ``https://prov.example.com/p``."""
-    ntp: tuple[Host, ...] | None = None
-    admin_password: Secret | None = None
-    user_password: Secret | None = None
-    poll_interval: Annotated[int, Meta(ge=60, le=30 * 86400)] | None = None
-    """Seconds between two times that a phone looks for new files."""
-    provisioning_username: Annotated[str, Meta(pattern=r"^[!-9;-~]{0,64}\Z")] | None = None
-    """What phones send when they fetch their files, for a proxy that asks; empty: nothing."""
-    provisioning_password: Secret | None = None
-    firmware: dict[Of, FirmwareSettings] | None = None
-    """By brand, brand/family or brand/model; the most particular counts. Others keep their firmware."""
-    lldp: bool | None = None
-    """Whether phones ask the switch for their VLAN."""
-    parameters: dict[Of, dict[str, Value | ParameterSettings]] | None = None
-    """Parameters by the maker's own names, of a brand, brand/family or brand/model. Layers add up."""
-    expires: Annotated[int, Meta(ge=30, le=86400)] | None = None
-    """Seconds a registration lasts where the device does not say."""
-    timezone: str | None = None
-    language: Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?\Z")] | None = None
-    time_format: Literal["12", "24"] | None = None
-    date_format: Literal["little-endian", "middle-endian", "big-endian"] | None = None
-
-
-class PhonesSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Layers, weakest first: `default`, the account's home `zones`, its reseller, the account."""
-
-    default: PhoneLayer = PhoneLayer()
-    zones: dict[str, PhoneLayer] = {}
-    resellers: dict[str, PhoneLayer] = {}
-    accounts: dict[str, PhoneLayer] = {}
-
-    def layer(self, zone: str | None, reseller: str | None, account: str) -> PhoneLayer:
-        """Return the layers that hold for an account, merged field by field."""
-        merged = BUILT_IN
-        for _, layer in self.layers(zone, reseller, account):
-            given = {f: v for f in PhoneLayer.__struct_fields__ if (v := getattr(layer, f)) is not None}
-            merged = msgspec.structs.replace(merged, **given)
-        return merged
-
-    def layers(self, zone: str | None, reseller: str | None, account: str) -> list[tuple[str, PhoneLayer]]:
-        """Return the layers that hold for an account with their names, weakest first."""
-        chosen = (
-            ("default", self.default),
-            (f"zone {zone}", self.zones.get(zone or "")),
-            (f"reseller {reseller}", self.resellers.get(reseller or "")),
-            (f"account {account}", self.accounts.get(account)),
-        )
-        return [(name, layer) for name, layer in chosen if layer is not None]
-
-
-BUILT_IN = PhoneLayer(
-    registrars=(),
-    outbound_proxies=(),
-    transport="udp",
-    tls_port=5061,
-    srv=False,
-    nat_keepalive=30,
-    public_url="http://127.0.0.1:8080/p",
-    ntp=("pool.ntp.org",),
-    admin_password=Secret(""),
-    user_password=Secret(""),
-    poll_interval=3600,
-    provisioning_username="",
-    provisioning_password=Secret(""),
-    firmware={},
-    lldp=True,
-    parameters={},
-    expires=300,
-    timezone="UTC",
-    language="en-us",
-    time_format="12",
-    date_format="middle-endian",
-)
-"""What holds when no layer says otherwise."""
+    folders: tuple[TemplateFolder, ...] = ()
+    """In order, before the ones that came with the program; for a family, or for single files."""
+    shipped: bool = True
+    """Whether the ones that came with the program are used at all."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -283,70 +156,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
-    templates: Path | None = None
-    """Folder of the vendor templates; none: the ones that came with this package."""
+    templates: TemplatesSettings = TemplatesSettings()
     phones: PhonesSettings = PhonesSettings()
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Secret and isinstance(value, str):
-        if len(value) > 128 or not value.isprintable():
-            raise ValueError("must be printable and at most 128 characters")
-        return Secret(value)
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    # Never the value itself: it may be the password that was typed in the wrong place.
-    raise ValueError(f"must be text, not {type(value).__name__}")
-
-
-def _encode(value: Any) -> Any:
-    return value.reveal() if isinstance(value, Secret) else str(value)
-
-
-def fingerprint(settings: Any) -> bytes:
-    """Return the bytes that stand for a struct of settings, secrets included: only ever to be hashed."""
-    return msgspec.json.encode(settings, enc_hook=_encode, order="deterministic")
-
-
-def convert(value: Any, kind: Any, where: str) -> Any:
-    """Turn plain YAML data into a struct.
-
-    Raises:
-        SettingsError: names `where`, the setting and what is wrong with it.
-    """
-    try:
-        return msgspec.convert(value, kind, dec_hook=_decode)
-    except RecursionError:
-        raise SettingsError(f"{where}: is nested too deeply") from None
-    except UnicodeEncodeError:
-        raise SettingsError(f"{where}: holds half a character") from None
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{where}: {_said(str(error))}") from None
-
-
-_FORMS = {
-    "public_url": "a URL that begins with http:// or https://",
-    "host": "a host name in lower case, without a port",
-    "prefix": "a path in lower case that begins and ends with /, or *",
-    "language": "a language tag such as en-us",
-}
-"""What is wanted where a pattern says it, in words."""
-
-
-def _said(text: str) -> str:
-    """Return msgspec's words about a setting: its name first, and never its value."""
-    found = re.search(r" - at (?P<key>`key` in )?`(?P<at>[^`]*)`$", text)
-    at = (found["at"] if found else "$").removeprefix("$").lstrip(".")
-    message = text[: found.start()] if found else text
-    if message.startswith("Invalid enum value"):
-        message = "not one of the values it can have"
-    unknown = re.search(r"unknown field `(.*)`", message)
-    if unknown:
-        return f"{f'{at}.' if at else ''}{unknown[1]}: there is no such setting"
-    if "matching regex" in message:
-        message = f"must be {_FORMS.get(at.rpartition('.')[2], 'of another form: see the commented example')}"
-    of_key = "a key: " if found and found["key"] else ""
-    return f"{f'{at}: ' if at else ''}{of_key}{message}"
 
 
 def load(path: Path) -> Settings:
@@ -357,11 +168,13 @@ def load(path: Path) -> Settings:
     """
     raw = read_yaml(path)
     _check_urls(raw, path)
-    settings: Settings = convert({} if raw is None else raw, Settings, str(path))
+    settings: Settings = convert({} if raw is None else raw, Settings, path)
     base = path.resolve().parent
     for name in (*settings.phones.resellers, *settings.phones.accounts):
         if not re.fullmatch(r"[0-9a-z]{32}", name):
             raise SettingsError(f"{path}: phones: {name!r} is not an account id (32 of 0-9 a-z)")
+    if not settings.templates.shipped and not settings.templates.folders:
+        raise SettingsError(f"{path}: templates: name a folder, or use the shipped ones")
     _check_layers(settings.phones, path)
     _check_networks(settings.web, path)
     replace = msgspec.structs.replace
@@ -375,7 +188,10 @@ def load(path: Path) -> Settings:
         source=replace(settings.source, path=base / settings.source.path, couch=couch),
         store=replace(settings.store, path=base / settings.store.path),
         log=replace(settings.log, file=None if settings.log.file is None else base / settings.log.file),
-        templates=None if settings.templates is None else base / settings.templates,
+        templates=replace(
+            settings.templates,
+            folders=tuple(replace(one, path=base / one.path) for one in settings.templates.folders),
+        ),
     )
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from kazoo_provisioner.app import catalogue_of, source_of
-from kazoo_provisioner.model.ids import Mac
-from kazoo_provisioner.render.engine import File, Renderer
+from kazoo_provisioner.catalogue.identify import Identifier
+from kazoo_provisioner.model.ids import Mac, db_of_account
+from kazoo_provisioner.model.merge import Cannot
+from kazoo_provisioner.model.wire import get
+from kazoo_provisioner.render.engine import File, Renderer, RenderError
 from kazoo_provisioner.settings import LegacyPath, Settings
 from kazoo_provisioner.store.reader import Reader
 from kazoo_provisioner.store.schema import StoreError
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.explain import Explainer
+from kazoo_provisioner.sync.preview import free_settings, preview
 from kazoo_provisioner.sync.reconcile import Reconciler
 from kazoo_provisioner.sync.requests import last_requests
 from kazoo_provisioner.sync.run import SYNCED, Writer
@@ -35,6 +39,7 @@ class Workshop:
 
     def __init__(self, settings: Settings) -> None:
         self.catalogue = catalogue_of(settings)
+        self._who = Identifier(self.catalogue)
         self._settings = settings
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.store = self._open() or self._made()
@@ -42,7 +47,9 @@ class Workshop:
         self._reader = reader
         self._paths = Paths(settings.web.legacy_paths)
         self._phones = Phones(reader, self._paths, serve_without_account=settings.web.serve_without_account)
-        self._explainer = Explainer(self.store, self.catalogue, settings.phones, self._answer)
+        self._explainer = Explainer(
+            self.store, self.catalogue, settings.phones, self._answer, self._free, self._who
+        )
 
     def _open(self) -> Store | None:
         """Open the service's store; None where there is none yet."""
@@ -109,7 +116,7 @@ class Workshop:
     def explain(self, mac: str, account: str) -> tuple[list[str], bool]:
         """Explain what a phone gets; return lines, and whether we know it."""
         lines, known = self._explainer.mac(mac, account)
-        return [*lines, *last_requests(self._settings.store.path, mac)], known
+        return [*lines, *last_requests(self._settings.store.path, mac, self._who)], known
 
     def explain_path(self, host: str, path: str) -> tuple[list[str], bool] | None:
         """Explain what a path gives, asked for at a host; None where it names no file at all."""
@@ -122,7 +129,10 @@ class Workshop:
             lines, known = self.explain(asked.mac, asked.account)
             return [f"404: no_such_path: {where} in web.legacy_paths, and it is not below /p/", *lines], known
         lines, known = self._explainer.path(host, path, asked.account, asked.file, asked.mac)
-        return [*lines, *(last_requests(self._settings.store.path, asked.mac) if asked.mac else [])], known
+        return [*lines, *self._asked(asked.mac)], known
+
+    def _asked(self, mac: str) -> list[str]:
+        return last_requests(self._settings.store.path, mac, self._who) if mac else []
 
     def render(self, account: str, device: str, mac: Mac) -> list[File]:
         """Render a device's files as they would be made now; nothing is stored.
@@ -131,8 +141,23 @@ class Workshop:
             Cannot: its documents make no phone; says why.
             RenderError: a template failed.
         """
-        reconciler = Reconciler(self.store, Renderer(self.catalogue), self._settings.phones)
-        return reconciler.preview(account, device, mac)
+        return preview(self._reconciler(account, device), account, device, mac)
+
+    def _free(self, account: str, device: str, mac: str) -> list[str]:
+        """Say of a phone's free settings where they come from; nothing where its documents make no phone."""
+        try:
+            return free_settings(self._reconciler(account, device), account, device, Mac(mac))
+        except (Cannot, RenderError):
+            return []
+
+    def _reconciler(self, account: str, device: str) -> Reconciler:
+        """Make what renders one device: the templates of its family alone are compiled."""
+        doc = (self.store.documents.get(db_of_account(account), device) or ("", {}))[1]
+        model = self.catalogue.resolve(
+            get(doc, "provision.endpoint_brand"), get(doc, "provision.endpoint_model")
+        )
+        only = (f"{model.brand}/{model.family}",) if model else ()
+        return Reconciler(self.store, Renderer(self.catalogue, only), self._settings.phones)
 
     def close(self) -> None:
         """Close the store, and remove it if it was only for the moment."""

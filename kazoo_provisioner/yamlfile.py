@@ -1,9 +1,11 @@
-"""YAML files without surprises: settings and family files are read here."""
+"""YAML files without surprises: settings, brand and family files are read here and made into structs."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 
@@ -11,16 +13,24 @@ class SettingsError(Exception):
     """What is wrong in the settings, in a sentence that names the file and the setting."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Rules:
     """YAML without surprises: a key given twice is an error, and so is half a character (a lone surrogate)."""
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if any("\ud800" <= char <= "\udfff" for char in str(node.value)):
             raise yaml.constructor.ConstructorError(None, None, "half a character", node.start_mark)
-        return super().construct_scalar(node)
+        return super().construct_scalar(node)  # type: ignore[misc]
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+class _Loader(_Rules, yaml.SafeLoader):
+    pass
+
+
+class _Fast(_Rules, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """libyaml, where it is there: eight times as fast. What it does not like the other one explains."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -34,7 +44,16 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+for _one in (_Loader, _Fast):
+    _one.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _loaded(text: str) -> Any:
+    with contextlib.suppress(
+        yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError
+    ):
+        return yaml.load(text, Loader=_Fast)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 
 def read_yaml(path: Path) -> Any:
@@ -45,7 +64,7 @@ def read_yaml(path: Path) -> Any:
     """
     # Never the cause, never a quoted text: both show lines of the file, and one may hold a password.
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return _loaded(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -67,3 +86,156 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if problem.endswith("is given twice"):
         return problem
     return re.sub(r"('.'|'<[a-z ]+>')|'[^']*'", lambda quoted: quoted[1] or "'…'", problem)
+
+
+class Secret:
+    """A password: in no repr, log or traceback. `reveal` is the one way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        if len(value) > 128 or not value.isprintable():
+            raise ValueError("must be printable and at most 128 characters")
+        return Secret(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    # Never the value itself: it may be the password that was typed in the wrong place.
+    raise ValueError(f"must be text, not {type(value).__name__}")
+
+
+def _encode(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def fingerprint(settings: Any) -> bytes:
+    """Return the bytes that stand for a struct of settings, secrets included: only ever to be hashed."""
+    return msgspec.json.encode(settings, enc_hook=_encode, order="deterministic")
+
+
+def convert(value: Any, kind: Any, path: Path) -> Any:
+    """Turn the plain data of a YAML file into a struct.
+
+    Raises:
+        SettingsError: names the file, the line, the setting and what is wrong with it.
+    """
+    try:
+        return msgspec.convert(value, kind, dec_hook=_decode)
+    except RecursionError:
+        raise SettingsError(f"{path}: is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise SettingsError(f"{path}: holds half a character") from None
+    except msgspec.ValidationError as error:
+        text = str(error)
+        trail = _trail(value, kind, text)
+        raise SettingsError(f"{path}: {_line(path, trail, text)}{_said(text, trail)}") from None
+
+
+_AT = re.compile(r" - at (?P<key>`key` in )?`(?P<at>[^`]*)`$")
+Trail = list[str | int]
+
+
+def _trail(value: Any, kind: Any, text: str) -> Trail:
+    """Return the keys that lead to what an error is about; msgspec says ``[...]`` for any key of an object."""
+    found = _AT.search(text)
+    steps = re.findall(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])", found["at"]) if found else []
+    if found and found["key"]:
+        steps.append(("", "", "[...]"))
+    trail: Trail = []
+    for name, index, any_key in steps:
+        if any_key:
+            here = _inside(value, trail)
+            keys = list(here) if isinstance(here, dict) else []
+            trail.append(next((k for k in keys if _fails(_only(value, trail, k), kind, text)), "?"))
+        else:
+            trail.append(name or int(index))
+    return trail
+
+
+def _inside(value: Any, trail: Trail) -> Any:
+    for step in trail:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _only(value: Any, trail: Trail, key: str) -> Any:
+    """Return the data with one key alone in the object at `trail`."""
+    if not trail:
+        return {key: value[key]}
+    copy = value.copy()
+    copy[trail[0]] = _only(value[trail[0]], trail[1:], key)
+    return copy
+
+
+def _fails(value: Any, kind: Any, text: str) -> bool:
+    try:
+        msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        return str(error) == text
+    return False
+
+
+def _line(path: Path, trail: Trail, text: str) -> str:
+    """Return ``line N: ``, where the setting stands in its file; nothing where that cannot be said."""
+    unknown = re.search(r"unknown field `(.*)`", text)
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, yaml.YAMLError):
+        return ""
+    mark = None
+    for step in [*trail, *([unknown[1]] if unknown else [])]:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            mark = node.start_mark
+    return f"line {mark.line + 1}: " if mark else ""
+
+
+_FORMS = {
+    "public_url": "a URL that begins with http:// or https://",
+    "host": "a host name in lower case, without a port",
+    "prefix": "a path in lower case that begins and ends with /, or *",
+    "language": "a language tag such as en-us",
+}
+"""What is wanted where a pattern says it, in words."""
+
+
+def _said(text: str, trail: Trail) -> str:
+    """Return msgspec's words about a setting: its name first, and never its value."""
+    found = _AT.search(text)
+    steps = trail[:-1] if found and found["key"] else trail
+    at = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    message = text[: found.start()] if found else text
+    if message.startswith("Invalid enum value"):
+        message = "not one of the values it can have"
+    unknown = re.search(r"unknown field `(.*)`", message)
+    if unknown:
+        return f"{f'{at}.' if at else ''}{unknown[1]}: there is no such setting"
+    if "matching regex" in message:
+        message = f"must be {_FORMS.get(at.rpartition('.')[2], 'of another form: see the commented example')}"
+    of_key = "a key: " if found and found["key"] else ""
+    return f"{f'{at}: ' if at else ''}{of_key}{message}"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests use besides Python, on Debian, as root.
-# The packages of nginx, HAProxy and Prometheus start their servers, now and at every boot. Here only the programs
-# are wanted: servers that come with this run are not started and not enabled. Those that were there stay as they are.
+# The packages of nginx, HAProxy, Prometheus and Kamailio start their servers, now and at every boot. Here only the
+# programs are wanted: servers that come with this run are not started and not enabled. Those that were there stay as they are.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 export DEBIAN_FRONTEND=noninteractive
@@ -9,7 +9,8 @@ export DEBIAN_FRONTEND=noninteractive
 packages=
 servers=
 for one in curl:curl wrk:wrk openssl:openssl node:nodejs npm:npm logrotate:logrotate \
-    nginx:nginx-light:nginx haproxy:haproxy:haproxy promtool:prometheus:prometheus; do
+    nginx:nginx-light:nginx haproxy:haproxy:haproxy promtool:prometheus:prometheus \
+    kamailio:kamailio:kamailio linphonec:linphone-cli; do
     command -v "${one%%:*}" >/dev/null && continue
     rest=${one#*:}
     packages="$packages ${rest%%:*}"

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import yaml
 
-from kazoo_provisioner import app, cli, settings
+from kazoo_provisioner import app, cli, layers, settings
 from kazoo_provisioner.catalogue.load import BUNDLED, load
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
@@ -165,11 +165,11 @@ def test_the_defaults_in_the_example_are_true() -> None:
         plain,
         source=replace(plain.source, path=base / plain.source.path),
         store=replace(plain.store, path=base / plain.store.path),
-        phones=replace(plain.phones, default=replace(settings.BUILT_IN, public_url=None)),
+        phones=replace(plain.phones, default=replace(layers.BUILT_IN, public_url=None)),
     )
     assert loaded == expected
-    for field in set(settings.PhoneLayer.__struct_fields__) - {"public_url"}:
-        assert getattr(loaded.phones.default, field) == getattr(settings.BUILT_IN, field), field
+    for field in set(layers.PhoneLayer.__struct_fields__) - {"public_url"}:
+        assert getattr(loaded.phones.default, field) == getattr(layers.BUILT_IN, field), field
 
 
 def test_the_example_names_no_public_url_but_shows_one(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_example_of_layers_loads_and_names_every_field_of_a_server(tmp_path:
     assert loaded.phones.resellers
     assert loaded.phones.accounts
     servers = [s for zone in example["zones"].values() for s in zone["outbound_proxies"]]
-    assert {key for server in servers for key in server} == set(settings.ServerSettings.__struct_fields__)
+    assert {key for server in servers for key in server} == set(layers.ServerSettings.__struct_fields__)
 
 
 # Commands, targets, links

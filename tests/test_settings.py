@@ -4,24 +4,15 @@ import copy
 import logging
 import pickle
 import traceback
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import example, given
 
-from kazoo_provisioner.settings import (
-    BUILT_IN,
-    PhoneLayer,
-    PhonesSettings,
-    Secret,
-    ServerSettings,
-    Settings,
-    SettingsError,
-    convert,
-    fingerprint,
-    load,
-    read_yaml,
-)
+from kazoo_provisioner.layers import BUILT_IN, PhoneLayer, PhonesSettings, ServerSettings
+from kazoo_provisioner.settings import Settings, SettingsError, load, read_yaml
+from kazoo_provisioner.yamlfile import Secret, convert, fingerprint
 from tests.model.builders import JSON
 
 ACCOUNT = "account0000000000000000000000001"
@@ -121,7 +112,7 @@ def test_a_password_in_a_wrong_place_is_not_shown(tmp_path, text):
 
 def test_a_password_that_was_typed_as_a_number(tmp_path):
     says = refused(tmp_path, "phones: {default: {admin_password: 83746582}}")
-    assert says == "phones.default.admin_password: must be text, not int"
+    assert says == "line 1: phones.default.admin_password: must be text, not int"
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -138,23 +129,25 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_an_empty_file_is_all_defaults(tmp_path):
     made = load(written(tmp_path, "# nothing\n"))
     assert made.phones == PhonesSettings()
-    assert made.templates is None
+    assert made.templates.folders == ()
     assert made.store.path == tmp_path / "var/store"
 
 
 def test_relative_paths_are_relative_to_the_files_folder(tmp_path, monkeypatch):
     (tmp_path / "etc").mkdir()
-    text = "source: {path: dbs}\nstore: {path: ../store}\ntemplates: own\n"
+    text = "source: {path: dbs}\nstore: {path: ../store}\ntemplates: {folders: [{path: own}]}\n"
     path = written(tmp_path / "etc", text)
     monkeypatch.chdir(tmp_path)
     for named in (path, path.relative_to(tmp_path)):
         made = load(named)
         assert made.source.path == tmp_path / "etc" / "dbs"
         assert made.store.path == tmp_path / "etc" / ".." / "store"
-        assert made.templates == tmp_path / "etc" / "own"
-    made = load(written(tmp_path, f"source: {{path: {tmp_path}/x}}\ntemplates: /y\n"))
+        assert [one.path for one in made.templates.folders] == [tmp_path / "etc" / "own"]
+    made = load(
+        written(tmp_path, f"source: {{path: {tmp_path}/x}}\ntemplates: {{folders: [{{path: /y}}]}}\n")
+    )
     assert made.source.path == tmp_path / "x"
-    assert str(made.templates) == "/y"
+    assert [str(one.path) for one in made.templates.folders] == ["/y"]
 
 
 def test_everything_that_can_be_set(tmp_path):
@@ -243,7 +236,7 @@ def test_secrets_compare_by_what_they_hide():
 @pytest.mark.parametrize("bad", ["a\nb", "a\x00", "a\u2028b", "\u202ea", "x" * 129])
 def test_a_password_no_phone_can_take_is_refused(bad):
     with pytest.raises(SettingsError, match="admin_password: must be printable and at most 128"):
-        convert({"admin_password": bad}, PhoneLayer, "x")
+        convert({"admin_password": bad}, PhoneLayer, Path("x"))
 
 
 def test_a_password_that_is_taken_makes_a_phone():
@@ -251,7 +244,7 @@ def test_a_password_that_is_taken_makes_a_phone():
 
     for code in range(0x3000):
         try:
-            convert({"admin_password": chr(code)}, PhoneLayer, "x")
+            convert({"admin_password": chr(code)}, PhoneLayer, Path("x"))
         except SettingsError:
             continue
         assert is_clean(chr(code)), hex(code)
@@ -269,7 +262,7 @@ def test_fingerprints_tell_secrets_apart():
 def test_any_yaml_data_is_settings_or_a_settings_error(value):
     for kind in (Settings, PhoneLayer, PhonesSettings):
         try:
-            convert(value, kind, "x.yaml")
+            convert(value, kind, Path("x.yaml"))
         except SettingsError as error:
             assert str(error).startswith("x.yaml: ")  # noqa: PT017 - both ways are right
 

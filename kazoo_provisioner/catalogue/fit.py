@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from kazoo_provisioner.catalogue.models import FamilySpec, Model
+from kazoo_provisioner.catalogue.models import Family, Model
 from kazoo_provisioner.model.merge import Warning_
 from kazoo_provisioner.model.phone import Codec, Key, Line, Phone
 
@@ -24,7 +24,7 @@ def fit(phone: Phone, model: Model) -> tuple[Phone, tuple[Warning_, ...]]:
     return msgspec.structs.replace(phone, **changes), tuple(dict.fromkeys(warnings))
 
 
-def admit(phone: Phone, spec: FamilySpec) -> tuple[Phone, tuple[Warning_, ...]]:
+def admit(phone: Phone, family: Family) -> tuple[Phone, tuple[Warning_, ...]]:
     """Return the phone with the free settings that it may have, each other one warned of.
 
     Names must be such as the family's syntax can hold. What operators alone may set (`guarded`) is not taken
@@ -33,9 +33,10 @@ def admit(phone: Phone, spec: FamilySpec) -> tuple[Phone, tuple[Warning_, ...]]:
     if not phone.parameters:
         return phone, ()
     warnings: list[Warning_] = []
+    spec, guarded = family.spec, family.spec.guarded + family.brand.spec.guarded
     admitted = []
     for one in phone.parameters:
-        guard = next((g for g in spec.guarded if re.fullmatch(g, one.name, re.IGNORECASE)), None)
+        guard = next((g for g in guarded if re.fullmatch(g, one.name, re.IGNORECASE)), None)
         if not re.fullmatch(spec.parameter_name, one.name):
             warnings.append(Warning_("parameter", f"{one.source}: {one.name[:100]}: no name of a parameter"))
         elif guard is not None and not one.trusted:

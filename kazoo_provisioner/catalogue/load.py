@@ -1,11 +1,11 @@
 """The catalogue: every brand.yaml and family.yaml of the template folder, checked as a whole."""
 
-import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kazoo_provisioner.catalogue.folders import BUNDLED, Folder, Folders
 from kazoo_provisioner.catalogue.models import (
     Brand,
     BrandSpec,
@@ -15,15 +15,7 @@ from kazoo_provisioner.catalogue.models import (
     Model,
     ModelSpec,
 )
-from kazoo_provisioner.settings import convert
-from kazoo_provisioner.yamlfile import SettingsError, read_yaml
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-BUNDLED = next(
-    (p for p in (_PACKAGE / "vendor_templates", _PACKAGE.parent / "vendor_templates") if p.is_dir()), _PACKAGE
-)
-"""The templates that came with this program: inside the installed package, beside it in a checkout."""
-
+from kazoo_provisioner.yamlfile import SettingsError, convert, read_yaml
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _OF_PHONE = frozenset({"mac", "MAC"})
@@ -40,8 +32,8 @@ class CatalogueError(Exception):
 class Catalogue:
     """All families, and the way from what a document says to a model."""
 
-    def __init__(self, families: list[Family], root: Path) -> None:
-        self.root = root
+    def __init__(self, families: list[Family], folders: Folders) -> None:
+        self.folders = folders
         self.families = {family.id: family for family in families}
         self.brands = {family.brand.id: family.brand for family in families}
         self._brands: dict[str, str] = {}
@@ -93,56 +85,76 @@ def _id(value: Any) -> str:
     return re.sub(r"\s+", "", str(value)[:80].lower())
 
 
-def load(root: Path = BUNDLED) -> Catalogue:
-    """Read every family below a folder.
+def load(where: Path | Sequence[Folder] = BUNDLED) -> Catalogue:
+    """Read every family of a folder, or of several, the strongest first.
 
     Raises:
         CatalogueError: with every error found, not just the first.
     """
+    folders = Folders((Folder(where),) if isinstance(where, Path) else where)
     errors: list[str] = []
     families: list[Family] = []
-    brands: dict[Path, Brand | None] = {}
-    paths = sorted(root.glob("*/*/family.yaml"))
-    if not paths:
-        raise CatalogueError([f"{root}: holds no <brand>/<family>/family.yaml"])
-    for path in paths:
-        folder = path.parent.parent
+    brands: dict[str, Brand | None] = {}
+    names = folders.families()
+    if not names:
+        said = ", ".join(str(folder.path) for folder in folders.all)
+        raise CatalogueError([f"{said}: holds no <brand>/<family>/family.yaml"])
+    for name in names:
+        brand = name.partition("/")[0]
         try:
-            if folder not in brands:
-                brands[folder] = None
-                brands[folder] = _brand(folder)
-            brand = brands[folder]
-            if brand is not None:
-                families.append(_family(path, brand))
+            if brand not in brands:
+                brands[brand] = None
+                brands[brand] = _brand(folders, brand)
+            of = brands[brand]
+            if of is not None:
+                families.append(_family(folders, name, of))
         except SettingsError as error:
             errors.append(str(error))
     errors += _clashes(families)
     if errors:
         raise CatalogueError(errors)
-    return Catalogue(families, root)
+    return Catalogue(families, folders)
 
 
-def _brand(folder: Path) -> Brand:
-    path = folder / "brand.yaml"
-    spec = BrandSpec(folder.name.capitalize())
-    if path.is_file():
-        spec = convert(read_yaml(path), BrandSpec, str(path))
-    for file in spec.files:
-        if file.scope not in ("brand", "account") or file.models:
-            raise SettingsError(f"{path}: files: {file.name}: a brand's files are of scope brand or account")
-        if file.syntax is None:
-            raise SettingsError(f"{path}: files: {file.name}: syntax: say which")
-        if "{" in file.name:
-            raise SettingsError(f"{path}: files: {file.name}: a brand's file knows no model and no phone")
-        _check_file(file, path)
-    return Brand(folder.name, spec, folder.name, _digest(folder, (*folder.glob("*.j2"), path)))
+def _brand(folders: Folders, brand: str) -> Brand:
+    spec = BrandSpec(brand.capitalize())
+    for path in folders.find(f"{brand}/brand.yaml")[:1]:
+        spec = convert(read_yaml(path), BrandSpec, path)
+        for file in spec.files:
+            if file.scope not in ("brand", "account") or file.models:
+                raise SettingsError(
+                    f"{path}: files: {file.name}: a brand's files are of scope brand or account"
+                )
+            if file.syntax is None:
+                raise SettingsError(f"{path}: files: {file.name}: syntax: say which")
+            if "{" in file.name:
+                raise SettingsError(f"{path}: files: {file.name}: a brand's file knows no model and no phone")
+            _check_file(folders, file, brand, path)
+        _check_patterns(spec, path)
+    digest = folders.digest((f"{brand}/*.j2", f"{brand}/brand.yaml"))
+    return Brand(brand, spec, brand, digest)
 
 
-def _family(path: Path, of: Brand) -> Family:
-    spec: FamilySpec = convert(read_yaml(path), FamilySpec, str(path))
-    brand, family = path.parent.parent.name, path.parent.name
-    if (spec.brand, spec.family) != (brand, family):
-        raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {brand}/{family}")
+def _raw(paths: list[Path]) -> Any:
+    """Read a family.yaml; one with ``extends: true`` is laid over the one it stands before."""
+    raw = read_yaml(paths[0])
+    if not isinstance(raw, dict) or not raw.pop("extends", False):
+        return raw
+    if len(paths) < 2:
+        raise SettingsError(f"{paths[0]}: extends: there is no family below it")
+    under = _raw(paths[1:])
+    models = raw.get("models", {})
+    if not isinstance(under, dict) or not isinstance(models, dict):
+        return raw
+    return under | raw | {"models": under.get("models", {}) | models}
+
+
+def _family(folders: Folders, name: str, of: Brand) -> Family:
+    paths = folders.find(f"{name}/family.yaml")
+    path = paths[0]
+    spec: FamilySpec = convert(_raw(paths), FamilySpec, path)
+    if f"{spec.brand}/{spec.family}" != name:
+        raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {name}")
     if spec.family.startswith("f") or re.fullmatch(r"-?[0-9]+(e-?[0-9]+)?|0[xbo][0-9a-f]+", spec.family):
         raise SettingsError(
             f"{path}: family: Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
@@ -153,27 +165,31 @@ def _family(path: Path, of: Brand) -> Family:
     for named in (*(f.models for f in spec.files), *(c.models for c in spec.cannot.values())):
         if unknown := [m for m in named if m not in models]:
             raise SettingsError(f"{path}: models: {', '.join(unknown)}: no such model here")
-    for field, patterns in (
-        ("user_agents", spec.user_agents), ("guarded", spec.guarded), ("parameter_name", (spec.parameter_name,)),
-    ):  # fmt: skip
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise SettingsError(f"{path}: {field}: {pattern!r}: {error}") from error
-    shared = (*path.parent.parent.glob("*.j2"), path.parent.parent / "brand.yaml")
-    digest = _digest(path.parent.parent, (*shared, *path.parent.rglob("*")))
-    result = Family(spec, of, models, f"{brand}/{family}", digest)
+    _check_patterns(spec, path)
+    digest = folders.digest((f"{of.id}/*.j2", f"{of.id}/brand.yaml", f"{name}/**/*"))
+    result = Family(spec, of, models, name, digest)
     for file in spec.files:
         if file.scope == "brand":
             raise SettingsError(f"{path}: files: {file.name}: a file of scope brand stands in brand.yaml")
-        _check_file(file, path)
+        _check_file(folders, file, name, path)
     for model in models.values():
         _check_names(result, model, path)
     return result
 
 
-def _check_file(file: FileSpec, path: Path) -> None:
+def _check_patterns(spec: FamilySpec | BrandSpec, path: Path) -> None:
+    fields = {"guarded": spec.guarded}
+    if isinstance(spec, FamilySpec):
+        fields |= {"user_agents": spec.user_agents, "parameter_name": (spec.parameter_name,)}
+    for field, patterns in fields.items():
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise SettingsError(f"{path}: {field}: {pattern!r}: {error}") from error
+
+
+def _check_file(folders: Folders, file: FileSpec, folder: str, path: Path) -> None:
     """Refuse a file whose name needs more than its scope knows, or whose template is not there."""
     named = set(_VARIABLE.findall(file.name))
     of_phone = named & _OF_PHONE
@@ -183,7 +199,7 @@ def _check_file(file: FileSpec, path: Path) -> None:
         raise SettingsError(f"{path}: files: {file.name}: a file of scope account knows no model")
     if re.search(r"[{}]", _VARIABLE.sub("", file.name)):
         raise SettingsError(f"{path}: files: {file.name}: a brace without its partner")
-    if not (path.parent / file.template).is_file():
+    if not folders.find(f"{folder}/{file.template}"):
         raise SettingsError(f"{path}: files: {file.template}: no such template")
 
 
@@ -279,16 +295,6 @@ def _common_names(family: Family) -> set[str]:
         for file in files_of(family, model)
         if file.scope != "phone"
     }
-
-
-def _digest(folder: Path, paths: Iterable[Path]) -> str:
-    """Digest of files below a brand's folder."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        if path.is_file():
-            data = path.read_bytes()
-            digest.update(f"{path.relative_to(folder)}\0{len(data)}\0".encode() + data)
-    return digest.hexdigest()[:16]
 
 
 def files_of(family: Family, model: Model) -> list[FileSpec]:

@@ -63,6 +63,10 @@ class BrandSpec(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     aliases: tuple[Id, ...] = ()
     files: tuple[FileSpec, ...] = ()
+    guarded: tuple[str, ...] = ()
+    """What all its families guard."""
+    ouis: tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{6}\Z")], ...] = ()
+    """How MAC addresses of its phones begin: some of them, and a hint."""
 
 
 class FamilySpec(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,13 +10,13 @@ from typing import Any, cast, get_args
 
 import msgspec
 
+from kazoo_provisioner.layers import PhoneLayer
 from kazoo_provisioner.model import keys, parameters, phone, text, wire
 from kazoo_provisioner.model.ids import Mac
 from kazoo_provisioner.model.keys import Lookup, Warn
 from kazoo_provisioner.model.phone import Codec, Line, Phone, Server, TimeZone
 from kazoo_provisioner.model.timezone import timezone
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import PhoneLayer
 
 MAX_LINES = 250
 """Accounts on the largest DECT base; the model's own count cuts further."""

@@ -8,11 +8,11 @@ tenant, so nothing from there is trusted: `catalogue.fit.admit` keeps it from wh
 from collections.abc import Sequence
 from typing import Any
 
+from kazoo_provisioner.layers import ParameterSettings, PhoneLayer
 from kazoo_provisioner.model import text
 from kazoo_provisioner.model.keys import Warn
 from kazoo_provisioner.model.phone import Parameter
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import ParameterSettings, PhoneLayer
 
 LIMIT = 200
 """Parameters that a document may set."""

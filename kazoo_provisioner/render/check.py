@@ -3,23 +3,24 @@
 import re
 from collections import Counter
 
-from kazoo_provisioner.catalogue.models import Family, FileSpec, Model
+from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
 from kazoo_provisioner.render.formats import SYNTAXES, FormatError, Pairs, duplicates
 
 
-def parse(family: Family, file: File) -> Pairs:
-    """Read a finished file back, by the syntax that its family gives it.
+def parse(owner: Family | Brand, file: File) -> Pairs:
+    """Read a finished file back, by the syntax that its family or brand gives it.
 
     Raises:
         FormatError: it does not follow its syntax.
     """
-    return SYNTAXES[_spec(family, file).syntax or family.spec.syntax].parse(file.data.decode())
+    usual = owner.spec.syntax if isinstance(owner, Family) else ""
+    return SYNTAXES[_spec(owner, file).syntax or usual].parse(file.data.decode())
 
 
-def _spec(family: Family, file: File) -> FileSpec:
+def _spec(family: Family | Brand, file: File) -> FileSpec:
     for spec in family.spec.files:
         pattern = "".join(
             r"[\w.-]+?" if part.startswith("{") else re.escape(part)
@@ -37,13 +38,14 @@ def _spec(family: Family, file: File) -> FileSpec:
 def problems(renderer: Renderer) -> list[str]:
     """Return what is wrong with the templates of a catalogue, a sentence each; nothing: all is well."""
     found: list[str] = []
-    for family in renderer.catalogue.families.values():
+    for owner in renderer.catalogue.owners:
         try:
-            shared = renderer.common_files(family) + renderer.account_files(family, samples.PHONEBOOK)
+            shared = renderer.common_files(owner) + renderer.account_files(owner, samples.PHONEBOOK)
             for file in shared:
-                found += _wrong_with(family, file, family.id)
+                found += _wrong_with(owner, file, owner.id)
         except RenderError as error:
             found.append(str(error))
+    for family in renderer.catalogue.families.values():
         for model in family.models.values():
             for name, make in samples.SAMPLES.items():
                 found += _wrong_with_model(renderer, family, model, name, make(model))
@@ -67,12 +69,13 @@ def _wrong_with_model(
     return found
 
 
-def _wrong_with(family: Family, file: File, what: str) -> list[str]:
+def _wrong_with(family: Family | Brand, file: File, what: str) -> list[str]:
     try:
         pairs = parse(family, file)
     except FormatError as error:
         return [f"{what}: {file.name}: {error}"]
-    twice = [name for name in duplicates(pairs) if name not in family.spec.repeats]
+    repeats = family.spec.repeats if isinstance(family, Family) else ()
+    twice = [name for name in duplicates(pairs) if name not in repeats]
     return [f"{what}: {file.name}: {name} stands there twice" for name in twice]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -10,15 +10,17 @@ from typing import Any
 
 import jinja2
 import msgspec
-from jinja2 import meta
 from jinja2.runtime import Macro
-from markupsafe import Markup
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from markupsafe import Markup, escape
 
+from kazoo_provisioner.catalogue.folders import SHIPPED, Folder, Folders
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
 from kazoo_provisioner.render import free
-from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError
+from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError, plain, xml
+from kazoo_provisioner.render.loader import Loader
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -58,20 +60,34 @@ class File(msgspec.Struct, frozen=True):
 def printed(syntax: Syntax) -> Any:
     """Return what every ``{{ }}`` of a syntax goes through: the value's one way into a file.
 
-    In markup what is written once (a macro's output) is known by its type and not written again; line
-    syntaxes leave clean text as it is, so writing it twice is the same.
+    Where a syntax `marks`, what is written once (a macro's output) is known by its type and not written again;
+    the others leave clean text as it is, so writing it twice is the same.
     """
     write = syntax.write
 
     def in_line(value: Any) -> Any:
         return write(value) if isinstance(value, str) else _no_text(value)
 
-    def in_markup(value: Any) -> Any:
-        if isinstance(value, Markup):
-            return value
-        return Markup(write(value)) if isinstance(value, str) else _no_text(value)  # noqa: S704 - `write` escapes
+    def marked(value: str) -> Markup:
+        return Markup(write(value))  # noqa: S704 - `write` escapes
 
-    return in_markup if syntax.markup else in_line
+    mark: Callable[[str], Markup] = escape if write is xml else marked
+
+    def in_markup(value: Any) -> Any:
+        kind = type(value)
+        if kind is Markup:
+            return value
+        if kind is str:
+            return mark(value)
+        return mark(str(value)) if isinstance(value, str) else _no_text(value)
+
+    if syntax.marks:
+        return in_markup
+    return _as_it_is if write is plain else in_line
+
+
+def _as_it_is(value: Any) -> Any:
+    return value if type(value) is str else str(value) if isinstance(value, str) else _no_text(value)
 
 
 class Once:
@@ -104,8 +120,10 @@ class Once:
 
 def _no_text(value: Any) -> str:
     """Write what is no text: a number or a boolean; refuse the rest."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
+    if value is True:
+        return "1"
+    if value is False:
+        return "0"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, jinja2.Undefined):
@@ -116,18 +134,28 @@ def _no_text(value: Any) -> str:
 
 
 class Renderer:
-    """All templates of a catalogue, compiled once.
+    """All templates of a catalogue, or of the families named, compiled once.
 
     Raises:
         RenderError: a template does not compile.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, only: Sequence[str] | None = None) -> None:
         self.catalogue = catalogue
-        self._environments = {name: self._environment(syntax) for name, syntax in SYNTAXES.items()}
+        self._loader = Loader(catalogue.folders)
+        self._environments = {
+            (name, trusted): self._environment(syntax, trusted=trusted)
+            for name, syntax in SYNTAXES.items()
+            for trusted in (True, False)
+        }
+        self._templates: dict[tuple[str, str], jinja2.Template] = {}
+        self._known: dict[tuple[str, str], tuple[Folder | None, list[str | None]]] = {}
         for owner in catalogue.owners:
+            if only is not None and owner.id not in only:
+                continue
             for file in owner.spec.files:
                 self._compile_all(owner, file)
+        self._loader.forget()
 
     def phone_files(self, phone: Phone, model: Model) -> list[File]:
         """Render the files of one phone.
@@ -194,40 +222,60 @@ class Renderer:
         of_brand = {file.template: file.name for file in family.brand.spec.files}
         return of_brand | {file.template: file_name(file, model, mac) for file in files_of(family, model)}
 
-    def _environment(self, syntax: Syntax) -> jinja2.Environment:
-        environment = jinja2.Environment(
-            autoescape=syntax.markup,  # noqa: S701 - `finalize` writes every value
+    def _environment(self, syntax: Syntax, *, trusted: bool) -> jinja2.Environment:
+        kind = jinja2.Environment if trusted else ImmutableSandboxedEnvironment
+        environment = kind(
+            autoescape=syntax.marks,
             finalize=printed(syntax),
             undefined=jinja2.StrictUndefined,
-            loader=jinja2.FileSystemLoader(self.catalogue.root),
+            loader=self._loader,
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            optimized=False,  # what it folds is not worth what it takes at each start
             cache_size=-1,
         )
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
         environment.filters |= {"display": syntax.display, "ha1": ha1}
-        environment.globals = {"range": range, "namespace": jinja2.utils.Namespace, "once": Once()}
+        environment.globals = {
+            "range": range if trusted else safe_range,
+            "namespace": jinja2.utils.Namespace,
+            "once": Once(),
+        }
         return environment
 
     def _compile_all(self, family: Family | Brand, file: FileSpec) -> None:
-        """Compile a template and everything it includes, imports or extends, so that errors show now."""
-        environment = self._environments[_syntax_name(family, file)]
-        waiting, seen = [f"{family.folder}/{file.template}"], set()
+        """Compile a template and everything it includes, imports or extends, so that errors show now.
+
+        If any of these lies in a folder that is not trusted, all are rendered in Jinja's sandbox.
+        """
+        syntax, first = _syntax_name(family, file), f"{family.folder}/{file.template}"
+        waiting, seen, trusted = [first], set(), True
         while waiting:
             where = waiting.pop()
             if where in seen:
                 continue
             seen.add(where)
             with _compiling(where):
-                environment.get_template(where)
-                source = environment.loader.get_source(environment, where)[0]  # type: ignore[union-attr]
-                names = meta.find_referenced_templates(environment.parse(source))
+                folder, names = self._references(syntax, where)
+                trusted = trusted and folder is not None and folder.trusted
                 waiting += [_allowed(family, name, where) for name in names]
+        for where in seen:
+            with _compiling(where):
+                self._environments[syntax, trusted].get_template(where)
+        self._templates[syntax, first] = self._environments[syntax, trusted].get_template(first)
+
+    def _references(self, syntax: str, where: str) -> tuple[Folder | None, list[str | None]]:
+        """Return the folder that a template lies in, and the names of those that it takes in."""
+        key = syntax, where
+        if key not in self._known:
+            path, names = self._loader.takes_in(self._environments[syntax, True], where)
+            self._known[key] = self.catalogue.folders.of(path), names
+        return self._known[key]
 
     def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:
-        return self._environments[_syntax_name(family, file)].get_template(f"{family.folder}/{file.template}")
+        return self._templates[_syntax_name(family, file), f"{family.folder}/{file.template}"]
 
     def _render(self, family: Family | Brand, file: FileSpec, name: str, context: dict[str, Any]) -> File:
         return self._file(file, name, self._text(family, file, name, context))
@@ -242,7 +290,7 @@ class Renderer:
             text = template.render(family=family.spec, file_name=name, **context)
             text.encode()
         except Exception as error:  # noqa: BLE001 - whatever a template does, one phone fails and no more
-            where = _where(error, self.catalogue.root) or template.name
+            where = _where(error, self.catalogue.folders) or template.name
             reason = _without_secrets(_reason(error), context.get("phone"))
             raise RenderError(f"{where}: {reason}") from None
         if not text.strip():
@@ -261,8 +309,9 @@ def ha1(line: Line) -> str:
 def _allowed(family: Family | Brand, name: str | None, where: str) -> str:
     """Return what a template includes; only what its family's digest covers, so that no edit goes unseen."""
     brand = family.folder.partition("/")[0]
+    ours = name.removeprefix(f"{SHIPPED}/") if name else ""
     if name and (
-        name.startswith(f"{family.folder}/") or re.fullmatch(rf"{re.escape(brand)}/[^/]+\.j2", name)
+        ours.startswith(f"{family.folder}/") or re.fullmatch(rf"{re.escape(brand)}/[^/]+\.j2", ours)
     ):
         return name
     what = repr(name) if name else "a name that it computes"
@@ -288,13 +337,13 @@ def _compiling(where: str) -> Iterator[None]:
         raise RenderError(f"{where}: is not UTF-8 text") from None
 
 
-def _where(error: BaseException, root: Path) -> str:
+def _where(error: BaseException, folders: Folders) -> str:
     """Return the template and line that an error came from: the innermost, such as an included one."""
     at, where = error.__traceback__, ""
     while at:
         path = Path(at.tb_frame.f_code.co_filename)
-        if path.suffix == ".j2" and path.is_relative_to(root):
-            where = f"{path.relative_to(root).as_posix()} line {at.tb_lineno}"
+        if path.suffix == ".j2" and folders.of(path):
+            where = f"{folders.name(path)} line {at.tb_lineno}"
         at = at.tb_next
     return where
 
@@ -303,7 +352,7 @@ def _reason(error: Exception) -> str:
     """Say what went wrong; only Jinja's own words and ours, as other messages can quote a value."""
     if isinstance(error, UnwritableError):
         return f"a value {error}"
-    if isinstance(error, jinja2.UndefinedError | jinja2.TemplateError | _PrintedError):
+    if isinstance(error, jinja2.TemplateError | _PrintedError):
         return str(error)
     return type(error).__name__
 
@@ -326,6 +375,6 @@ def code_version() -> str:
     rooms = [
         path for room in ("model", "catalogue", "render") for path in sorted((folder / room).glob("*.py"))
     ]
-    for path in (*rooms, folder / "settings.py", folder / "sync" / "accounts.py"):
+    for path in (*rooms, folder / "layers.py", folder / "sync" / "accounts.py"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

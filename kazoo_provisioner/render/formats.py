@@ -4,6 +4,7 @@ Escaping is the syntax's business, never a template author's: every value that a
 through `Syntax.write`, and nothing switches that off.
 """
 
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -36,12 +37,17 @@ class Syntax(msgspec.Struct, frozen=True):
     markup: bool = False
     lacks: dict[str, str] = {}
 
+    @property
+    def marks(self) -> bool:
+        """Whether writing twice is not the same as once, so that what is written has to be known as such."""
+        return self.markup or bool(self.lacks)
+
     def display(self, text: str) -> str:
         """Return a text that is only shown, with what the syntax lacks replaced by something alike."""
         return "".join(self.lacks.get(char, char) for char in text) if self.lacks else text
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
     """Values that run to the end of the line: clean text has no line end, so it goes as it is."""
     return value
 
@@ -53,7 +59,22 @@ def _quoted(value: str) -> str:
     return value
 
 
-def _xml(value: str) -> str:
+def _colon(value: str) -> str:
+    """Values that run to the end of the line or to a ``#``, which only counts outside of double quotes."""
+    if '"' in value or "#" in value or value != value.strip():
+        return f'"{_quoted(value)}"'
+    return value
+
+
+def _csv(value: str) -> str:
+    """Fields between commas; ``,`` and ``#`` only count outside of double quotes."""
+    if '"' in value or "#" in value or "," in value or value != value.strip():
+        return f'"{_quoted(value)}"'
+    return value
+
+
+def xml(value: str) -> str:
+    """Text and attributes of XML: `& < > " '` as their references."""
     return str(escape(value))
 
 
@@ -95,6 +116,75 @@ def _lines(pattern: str, what: str) -> Callable[[str], Pairs]:
         return pairs
 
     return parse
+
+
+_parse_colon = _lines(r"(?P<name>[A-Za-z][^:=#<>\"]*?) *: ?(?P<value>.*)", "name: value")
+
+
+def parse_colon(text: str) -> Pairs:
+    """Read ``name: value`` lines, where a value may stand between double quotes.
+
+    Raises:
+        FormatError: a line is none of these, or a comment cuts a value short.
+    """
+    pairs = []
+    for name, value in _parse_colon(text):
+        bare = value[1:-1] if re.fullmatch(r'"[^"]*"', value) else value
+        if bare == value and "#" in value:
+            raise FormatError(f"the value of {name} runs into a comment")
+        pairs.append((name, bare))
+    return pairs
+
+
+def parse_csv(text: str) -> Pairs:
+    """Read comma-separated lines: every field by its line and column; ``#`` starts a comment line.
+
+    Raises:
+        FormatError: a quote is not closed.
+    """
+    rows = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    try:
+        read = list(csv.reader(rows, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise FormatError(f"not comma-separated: {error}") from None
+    return [
+        (f"{at}/{column}", field) for at, row in enumerate(read, 1) for column, field in enumerate(row, 1)
+    ]
+
+
+def _ini(value: str) -> str:
+    """Values in AudioCodes' tables and lines: whatever could end one goes between double quotes."""
+    bare = r"[\w.:@+*#/$%\-\x00]*"  # \x00 stands in the place of free settings; no value holds it
+    return value if re.fullmatch(bare, _quoted(value)) else f'"{value}"'
+
+
+def parse_ini(text: str) -> Pairs:
+    """Read AudioCodes' ini files: ``Name = value`` lines, and tables of ``Table 0 = a, b;`` lines.
+
+    Raises:
+        FormatError: a line is none of these.
+    """
+    pairs = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if (
+            not line.strip()
+            or line.startswith(";")
+            or re.fullmatch(r"\[ ?\\?\w+ ?\]|FORMAT \w+ = [\w, ]+;", line)
+        ):
+            continue
+        row = re.fullmatch(r"(?P<name>\w+ \d+) = (?P<value>.*);", line)
+        found = row or re.fullmatch(r'(?P<name>\w+) = (?P<value>[^;"]*|"[^"]*")', line)
+        if not found:
+            raise FormatError(f"line {number} is not name = value, nor of a table")
+        if not row:
+            pairs.append((found["name"], found["value"].strip('"')))
+            continue
+        fields = re.fullmatch(r'((?:"[^"]*"|[^",;]*)(?:, ?(?:"[^"]*"|[^",;]*))*)', found["value"])
+        if not fields:
+            raise FormatError(f"line {number} is no row of a table")
+        read = re.findall(r'(?:^|, ?)("[^"]*"|[^",;]*)', found["value"])
+        pairs.extend((f"{found['name']}/{column}", field.strip('"')) for column, field in enumerate(read, 1))
+    return pairs
 
 
 def parse_xml(text: str) -> Pairs:
@@ -142,14 +232,40 @@ def parse_xml(text: str) -> Pairs:
     return pairs
 
 
+def parse_fanvil_text(text: str) -> Pairs:
+    """Read Fanvil's ``name :value`` lines; `<…>` begins a module, `--…--` a block, and names are of these.
+
+    Raises:
+        FormatError: a line is none of these.
+    """
+    pairs: Pairs = []
+    module = block = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or re.fullmatch(r"<<[A-Z ]+>>(Version:[0-9.]+)?", line):
+            continue
+        if found := re.fullmatch(r"<([A-Z0-9 ]+)>", line):
+            module, block = found[1], ""
+        elif found := re.fullmatch(r"--([A-Za-z0-9 ]+)--:", line):
+            block = found[1]
+        else:
+            name, colon, value = line.partition(":")
+            if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _\-]*", name):
+                raise FormatError(f"line {number} is not name :value")
+            pairs.append((f"{module}/{block}/{name.strip()}", value))
+    return pairs
+
+
 _QUOTE = {'"': "'"}
 
 SYNTAXES = {
     syntax.name: syntax
     for syntax in (
-        Syntax("key-value", _plain, parse_key_value),
-        Syntax("xml", _xml, parse_xml, markup=True),
-        Syntax("colon", _plain, _lines(r"(?P<name>[A-Za-z][^:=#<>\"]*?) *: ?(?P<value>.*)", "name: value")),
+        Syntax("key-value", plain, parse_key_value),
+        Syntax("xml", xml, parse_xml, markup=True),
+        Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
+        Syntax("vcard", plain, _lines(r"(?P<name>[A-Z]+):(?P<value>.*)", "NAME:value")),
+        Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
+        Syntax("ini", _ini, parse_ini, lacks=_QUOTE),
         Syntax(
             "quoted",
             _quoted,
@@ -168,6 +284,7 @@ SYNTAXES = {
             _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
             lacks=_QUOTE,
         ),
+        Syntax("fanvil-text", plain, parse_fanvil_text),
     )
 }
 

@@ -28,22 +28,20 @@ def placed(
             became[one.name] = "not used: this family takes no free settings"
             continue
         standing = _standing(form, one.name)
-        found = next((n for n, text in enumerate(texts) if standing.search(text)), None)
-        if found is not None and not one.override:
+        found = [n for n, text in enumerate(texts) if standing.search(text)]
+        if found and not one.override:
             became[one.name] = OURS
             continue
-        syntax = syntaxes[where if found is None else found]
         try:
-            line = form.replace("{name}", one.name).replace("{value}", syntax.write(one.value))
+            line = form.replace("{name}", one.name).replace("{value}", syntaxes[where].write(one.value))
         except UnwritableError as error:
             became[one.name] = f"not used: its value {error}"
             continue
-        if found is None:
+        for n in found:
+            texts[n] = standing.sub(lambda _, line=line: line, texts[n])  # type: ignore[misc]
+        if not found:
             extra.append(line)
-            became[one.name] = "added"
-        else:
-            texts[found] = standing.sub(lambda _, line=line: line, texts[found])  # type: ignore[misc]
-            became[one.name] = "replaces ours"
+        became[one.name] = "replaces ours" if found else "added"
     block = "".join(f"{line}\n" for line in extra)
     return [_filled(text, block) for text in texts], became
 

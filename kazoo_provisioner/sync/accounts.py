@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model.ids import ACCOUNTS_DB, db_of_account, parse_account_id
 from kazoo_provisioner.model.merge import Account, star_codes
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.store.writer import Store
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import text, wire
 from kazoo_provisioner.model.ids import account_of_db, db_of_account
 from kazoo_provisioner.model.merge import is_registering
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.store.reader import SOURCE
 from kazoo_provisioner.store.releases import PhoneState
 from kazoo_provisioner.store.writer import Store
@@ -46,13 +47,16 @@ class Explainer:
 
     def __init__(
         self, store: Store, catalogue: Catalogue, phones: PhonesSettings,
-        answer: Callable[[str, str], tuple[int, str]],
+        answer: Callable[[str, str], tuple[int, str]], free: Callable[[str, str, str], list[str]],
+        who: Identifier,
     ) -> None:  # fmt: skip
         self._store = store
         self._catalogue = catalogue
         self._phones = phones
         self._accounts = Accounts(store, phones)
         self._answer = answer
+        self._free = free
+        self._who = who
 
     def mac(self, mac: str, account: str = "") -> tuple[list[str], bool]:
         """Explain a MAC address, under one account where it is given; return lines, and whether we know it."""
@@ -194,7 +198,8 @@ class Explainer:
                 lines.append(
                     f"  conflict   not served below {_path(scope)}: {self._device_named(*owner)} has the MAC"
                 )
-        return [*lines, *self._outcome(state, account, device)]
+        lines += self._outcome(state, account, device)
+        return [*lines, *(f"  parameter  {said}" for said in self._free(account, device, mac))]
 
     def _outcome(self, state: PhoneState | None, account: str, device: str) -> list[str]:
         subject = phone_subject(account, device)
@@ -258,7 +263,14 @@ class Explainer:
         found = self._catalogue.resolve(brand, model)
         if found is None:
             return f"unknown: the document says {said}; `kazoo-provisioner models` lists what we know"
-        return f"{found.name} ({found.brand}/{found.family}/{found.id}), because the document says {said}"
+        named = f"{found.name} ({found.brand}/{found.family}/{found.id}), because the document says {said}"
+        maker, ours = (
+            self._who.maker(wire.mac_of("device", doc) or ""),
+            self._catalogue.brands[found.brand].spec.name,
+        )
+        return (
+            f"{named}; but its MAC address begins as those of {maker}" if maker not in ("", ours) else named
+        )
 
     def _account(self, account: str) -> str:
         context = self._accounts.get(account)

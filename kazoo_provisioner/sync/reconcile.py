@@ -11,19 +11,20 @@ import structlog
 from kazoo_provisioner.catalogue.fit import admit, fit
 from kazoo_provisioner.catalogue.models import Brand, Family, Model
 from kazoo_provisioner.crashpoints import crash_point
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import merge, phonebook, wire
 from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.phone import Phone, Phonebook
 from kazoo_provisioner.model.wire import Doc, get
 from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
-from kazoo_provisioner.settings import PhonesSettings, fingerprint
 from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
 from kazoo_provisioner.store.releases import Made, PhoneState
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.accounts import Accounts
 from kazoo_provisioner.sync.affected import phone_subject
 from kazoo_provisioner.sync.claims import candidates, settle
+from kazoo_provisioner.yamlfile import fingerprint
 
 log = structlog.get_logger()
 
@@ -169,11 +170,11 @@ class Reconciler:
         try:
             if account not in scopes:
                 owner = self._store.claims.owner(account, mac) or ("", "")
-                raise _WithdrawError("mac_conflict", f"{mac} belongs to device {owner[1]} of this account")
-            model = self._model(doc)
+                raise WithdrawError("mac_conflict", f"{mac} belongs to device {owner[1]} of this account")
+            model = self.model(doc)
             self._check_account(account)
             return self._render_phone(due, state, doc, mac, model, scopes, now)
-        except _WithdrawError as error:
+        except WithdrawError as error:
             gone = msgspec.structs.replace(
                 state, problem=error.code, detail=error.detail, family=None, model=None, warnings="[]"
             )
@@ -203,22 +204,27 @@ class Reconciler:
                     self._handed.append(phone_subject(owner.account, owner.device))
         return owned
 
-    def _model(self, doc: Doc) -> Model:
+    def model(self, doc: Doc) -> Model:
+        """Return the model that a device's document names.
+
+        Raises:
+            WithdrawError: it names none that we know.
+        """
         brand, model = get(doc, "provision.endpoint_brand"), get(doc, "provision.endpoint_model")
         if not brand or not model:
-            raise _WithdrawError(
+            raise WithdrawError(
                 "no_model", "the device names no brand and model (provision.endpoint_brand, endpoint_model)"
             )
         found = self.renderer.catalogue.resolve(brand, model)
         if found is None:
             named = f"{str(brand)[:40]}/{str(model)[:40]}"
-            raise _WithdrawError("unknown_model", f"{named!a} is no brand and model we know")
+            raise WithdrawError("unknown_model", f"{named!a} is no brand and model we know")
         return found
 
     def _check_account(self, account: str) -> None:
         if self._accounts.get(account) is None:
             if self._accounts.is_gone(account):
-                raise _WithdrawError("account_gone", f"the document of account {account} was deleted")
+                raise WithdrawError("account_gone", f"the document of account {account} was deleted")
             raise Cannot("account_unknown", f"the document of account {account} was not read yet")
 
     def _render_phone(
@@ -275,25 +281,12 @@ class Reconciler:
             device, doc, mac, context, lambda doc_id: self._store.documents.get(db, doc_id), of
         )
         phone, cut = fit(result.phone, model)
-        phone, refused = admit(phone, self.renderer.catalogue.family_of(model).spec)
+        phone, refused = admit(phone, self.renderer.catalogue.family_of(model))
         return phone, (*result.warnings, *cut, *refused)
 
-    def preview(self, account: str, device: str, mac: Mac) -> list[File]:
-        """Render a device's files; nothing is stored and no claim is asked.
-
-        Raises:
-            Cannot: its documents make no phone; says why.
-            RenderError: a template failed.
-        """
-        found = self._store.documents.get(db_of_account(account), device)
-        if found is None or found[0] != "device":
-            raise Cannot("no_device", f"there is no device {device} in account {account}")
-        try:
-            model = self._model(found[1])
-        except _WithdrawError as error:
-            raise Cannot(error.code, error.detail) from None
-        phone, _ = self.merged(account, device, found[1], mac, model)
-        return self.renderer.phone_files(phone, model)
+    def document(self, db: str, doc_id: str) -> tuple[str, Doc] | None:
+        """Return kind and fields of a document as it is stored, or None."""
+        return self._store.documents.get(db, doc_id)
 
     def basis(self) -> str:
         """Name the templates, code and settings that this renders with."""
@@ -316,7 +309,7 @@ class Reconciler:
         mac = wire.mac_of("device", doc)
         if mac is None:
             raise LookupError(subject)
-        model = self._model(doc)
+        model = self.model(doc)
         merged, warnings = self.merged(account, device, doc, mac, model)
         inputs = self._hash(self.renderer.catalogue.family_of(model), merged, model, [account, ""])
         return Rendered(inputs, warnings, _made(self.renderer.phone_files(merged, model)))
@@ -386,7 +379,7 @@ def _made(files: list[File]) -> list[Made]:
     return [Made(f.name, f.type, f.sensitive, f.data, f.hash) for f in files]
 
 
-class _WithdrawError(Exception):
+class WithdrawError(Exception):
     """The documents say that this device has no files: a decision of theirs, not a failure."""
 
     def __init__(self, code: str, detail: str) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import time
 from pathlib import Path
 
+from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.model import text
 from kazoo_provisioner.store.access import Access, Request
 from kazoo_provisioner.store.schema import StoreError
@@ -13,7 +14,7 @@ _LIMITED = 5
 """Limited addresses that are named."""
 
 
-def last_requests(folder: Path, mac: str) -> list[str]:
+def last_requests(folder: Path, mac: str, who: Identifier) -> list[str]:
     """Return lines about the last requests that name a MAC address; none where nothing was noted yet."""
     try:
         access = Access(folder, read_only=True)
@@ -35,6 +36,13 @@ def last_requests(folder: Path, mac: str) -> list[str]:
         return ["", "Last requests: none.", *limits]
     lines = ["", "Last requests, one for each file", *(f"  {_line(one)}" for one in requests)]
     lines += limits
+    for one in requests[:1]:
+        seen = who.mismatch(one.model, one.agent) if one.model else None
+        if seen:
+            said = f"{seen.brand} {seen.model or seen.said}"
+            lines.append(
+                f"It calls itself {text.name(said)}, but gets the files of {one.model}, as its document says."
+            )
     if requests[0].legacy:
         lines.append("This phone still asks by an old URL (web.legacy_paths).")
     if old:

@@ -6,9 +6,9 @@ import time
 import msgspec
 import structlog
 
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model.ids import account_of_db
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.sources.base import CaughtUp, Event, Inbox, Source
 from kazoo_provisioner.store.queue import ACCOUNT, BACKGROUND
 from kazoo_provisioner.store.reader import SOURCE

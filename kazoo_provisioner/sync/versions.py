@@ -5,10 +5,11 @@ import hashlib
 import structlog
 
 from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.render.engine import code_version
-from kazoo_provisioner.settings import PhonesSettings, fingerprint
 from kazoo_provisioner.store.queue import BACKGROUND
 from kazoo_provisioner.store.writer import Store
+from kazoo_provisioner.yamlfile import fingerprint
 
 log = structlog.get_logger()
 

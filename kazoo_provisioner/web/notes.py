@@ -9,12 +9,13 @@ import contextlib
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
+from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.settings import WebSettings
 from kazoo_provisioner.store.access import Access, Miss, Request, counted_as
 from kazoo_provisioner.store.schema import StoreError
@@ -59,7 +60,12 @@ async def _thread(work: Callable[..., _T], *given: Any) -> _T:
 class Notes:
     """The notes of one reader. `first`: the reader that drops what is old."""
 
-    def __init__(self, folder: Path, settings: WebSettings, *, first: bool) -> None:
+    def __init__(
+        self, folder: Path, settings: WebSettings, *, first: bool, who: Identifier | None = None
+    ) -> None:
+        self.who = who
+        """Who knows phones by what they call themselves."""
+        self._told: dict[str, str] = {}
         self._folder = folder
         self._settings = settings
         self._first = first
@@ -193,12 +199,27 @@ class Notes:
         self, requests: dict[tuple[str, str, str], Request], misses: dict[tuple[str, str], Miss],
         tallies: dict[str, float],
     ) -> list[str]:  # fmt: skip
+        self._compare(requests.values())
         if self._writes is None:
             self._writes = Access(self._folder)
         settings = self._settings
         return self._writes.write(
             requests.values(), misses.values(), tallies, settings.miss_limit, settings.miss_window
         )
+
+    def _compare(self, requests: Iterable[Request]) -> None:
+        """Say once of a phone that it calls itself another model than the one its document names."""
+        for one in requests:
+            if self.who and one.model and one.mac and self._told.get(one.mac) != one.agent:
+                seen = self.who.mismatch(one.model, one.agent)
+                if seen is not None:
+                    if len(self._told) >= _MOST:
+                        self._told.clear()
+                    self._told[one.mac] = one.agent
+                    log.warning(
+                        "phone_mismatch", mac=one.mac, account=one.account, model=one.model,
+                        says=f"{seen.brand} {seen.model or seen.said}".strip(), agent=one.agent,
+                    )  # fmt: skip
 
     async def _learn(self) -> None:
         if self._reads is None:

@@ -168,7 +168,11 @@ class Fleet:
         (folder / "settings.yaml").write_text(
             f"source: {{path: {self.documents.root}, poll: 3600}}\nstore: {{path: {self.folder / store}}}\n"
             f"web: {web}\nlog: {{level: {level}, format: json}}\n"
-            + (f"templates: {self.templates}\n" if self.templates else "")
+            + (
+                f"templates: {{folders: [{{path: {self.templates}, trusted: true}}], shipped: false}}\n"
+                if self.templates
+                else ""
+            )
             + f"phones: {{default: {{public_url: 'http://prov.example.com/p', poll_interval: {poll_interval}}}}}\n"
         )
         return (Silent if silent else Quiet)(folder, "")

@@ -4,10 +4,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from kazoo_provisioner.layers import PhoneLayer, PhonesSettings
 from kazoo_provisioner.model import merge, wire
 from kazoo_provisioner.model.ids import Mac, db_of_account
 from kazoo_provisioner.model.phone import Line, Phone
-from kazoo_provisioner.settings import PhoneLayer, PhonesSettings
 
 ACCOUNT = "account0000000000000000000000001"
 DB = db_of_account(ACCOUNT)

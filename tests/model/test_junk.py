@@ -3,9 +3,9 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model import merge, phonebook, wire
 from kazoo_provisioner.model.ids import Mac
-from kazoo_provisioner.settings import PhonesSettings
 from tests.model.builders import (
     ACCOUNT,
     DB,

@@ -2,9 +2,10 @@
 
 import pytest
 
+from kazoo_provisioner.layers import PhoneLayer, PhonesSettings, ServerSettings
 from kazoo_provisioner.model import merge
 from kazoo_provisioner.model.phone import Server
-from kazoo_provisioner.settings import PhoneLayer, PhonesSettings, Secret, ServerSettings
+from kazoo_provisioner.yamlfile import Secret
 from tests.model.builders import (
     ACCOUNT,
     DEVICE,

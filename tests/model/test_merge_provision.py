@@ -2,9 +2,9 @@
 
 import pytest
 
+from kazoo_provisioner.layers import PhoneLayer, PhonesSettings
 from kazoo_provisioner.model import merge
 from kazoo_provisioner.model.phone import Key
-from kazoo_provisioner.settings import PhoneLayer, PhonesSettings
 from tests.model.builders import (
     ACCOUNT,
     DEVICE,

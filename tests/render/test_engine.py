@@ -216,7 +216,7 @@ def test_a_template_that_is_no_text(tmp_path):
 
 def test_a_syntax_that_there_is_not(tmp_path):
     assert broken(tmp_path, "x", syntax="toml").startswith(
-        "acme/x1: there is no syntax 'toml', only colon, key-value, quoted, quoted-colon, set, xml"
+        "acme/x1: there is no syntax 'toml', only colon, csv, ini, key-value, quoted, quoted-colon, set, vcard, xml"
     )
 
 
@@ -282,7 +282,7 @@ def test_once_makes_the_same_as_the_macro_and_asks_it_once(tmp_path):
     expected = b"key.1 = x10\nkey.2 = x10\n"
     (first,) = engine.phone_files(PHONE, model)
     assert expected in first.data
-    made_once = engine._environments["key-value"].globals["once"]._made
+    made_once = engine._environments["key-value", True].globals["once"]._made
     assert list(made_once.values()) == [expected.decode()]
     (key,) = made_once
     made_once[key] = "remembered = 1\n"
@@ -310,7 +310,7 @@ def test_once_does_not_grow_for_ever(tmp_path, monkeypatch):
     )
     (file,) = engine.phone_files(PHONE, model)
     assert b"a34 = 34" in file.data
-    assert len(engine._environments["key-value"].globals["once"]._made) <= 10
+    assert len(engine._environments["key-value", True].globals["once"]._made) <= 10
 
 
 def test_what_is_different_is_not_collapsed() -> None:

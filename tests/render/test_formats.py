@@ -80,8 +80,12 @@ FRAMES = {
     "key-value": "a = {}\nb = 1\n",
     "xml": "<r><a>{}</a><b>1</b></r>",
     "colon": "a b: {}\nc: 1\n",
+    "csv": "{},1\n",
+    "vcard": "FN:{}\nTEL:1\n",
+    "ini": "A = {}\nB = 1\n",
     "quoted": 'A="{}"\nB="1"\n',
     "quoted-colon": 'a: "{}"\nb: "1"\n',
+    "fanvil-text": "<<A FILE>>Version:2.0\n<M MODULE>\n--B--:\nA A :{}\nB :1\n<<END OF FILE>>\n",
     "set": 'SET A "{}"\nSET B "1"\n',
 }
 
@@ -108,3 +112,12 @@ def test_any_text_is_read_or_refused(text):
         except FormatError:
             continue
         assert all(isinstance(part, str) for pair in pairs for part in pair)
+
+
+def test_rows_of_an_ini_table():
+    """Fields between commas, where quotes hold what would end one."""
+    text = '; x\n[ T ]\nFORMAT T_Index = T_A, T_B;\nT 0 = a, "b;c, d";\nT 1 = , ;\n[ \\T ]\n'
+    assert SYNTAXES["ini"].parse(text) == [("T 0/1", "a"), ("T 0/2", "b;c, d"), ("T 1/1", ""), ("T 1/2", "")]
+    for broken in ("T 0 = a, b", 'T 0 = a"b;', "A = b; c", "A", "[T"):
+        with pytest.raises(FormatError):
+            SYNTAXES["ini"].parse(broken)

@@ -11,8 +11,9 @@ import pytest
 import structlog.testing
 
 from kazoo_provisioner.catalogue.load import Catalogue
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings, SourceSettings
+from kazoo_provisioner.settings import SourceSettings
 from kazoo_provisioner.sources.directory import DirectorySource
 from kazoo_provisioner.store import schema
 from kazoo_provisioner.store.queue import ACCOUNT, BACKGROUND, LONGEST_DELAY, QUIET, QUIET_AT_MOST, SINGLE

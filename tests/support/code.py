@@ -143,7 +143,7 @@ def logged() -> dict[str, tuple[set[str], set[str]]]:
 
 def problem_codes() -> set[str]:
     codes = {
-        code for name in ("_WithdrawError", "Cannot") for call in calls(name) for code in text_at(call, 0)
+        code for name in ("WithdrawError", "Cannot") for call in calls(name) for code in text_at(call, 0)
     }
     return codes | {code for call in calls("_failed") for code in text_at(call, 1)}
 

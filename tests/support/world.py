@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model.wire import Doc
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.sources.base import Change, Position, changed
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.ingest import Ingest

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync import ahead
 from kazoo_provisioner.sync.ahead import Ahead
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.ahead import render_ahead
 from kazoo_provisioner.sync.reconcile import Reconciler

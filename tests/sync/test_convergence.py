@@ -16,9 +16,9 @@ from hypothesis.stateful import (
 )
 
 from kazoo_provisioner import crashpoints
+from kazoo_provisioner.layers import PhoneLayer, PhonesSettings
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhoneLayer, PhonesSettings
 from tests.support import kazoo, tiny
 from tests.support.world import Harness, Key, fresh
 

@@ -16,10 +16,11 @@ from kazoo_provisioner import crashpoints
 from kazoo_provisioner.model import wire
 from kazoo_provisioner.model.ids import db_of_account, is_followed
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import CouchSettings, Secret, SourceSettings
+from kazoo_provisioner.settings import CouchSettings, SourceSettings
 from kazoo_provisioner.sources.couch.source import CouchSource
 from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.run import Writer
+from kazoo_provisioner.yamlfile import Secret
 from tests.support import kazoo, tiny
 from tests.support.clusters import MODES, Cluster
 from tests.support.world import Files, fresh

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kazoo_provisioner import crashpoints
+from kazoo_provisioner.layers import PhonesSettings
 from kazoo_provisioner.model.ids import db_of_account
 from kazoo_provisioner.render.engine import Renderer
-from kazoo_provisioner.settings import PhonesSettings
 from kazoo_provisioner.sources.base import CaughtUp, Inbox, Memory, Position, changed
 from kazoo_provisioner.store.schema import StoreUnavailableError
 from kazoo_provisioner.store.writer import Store

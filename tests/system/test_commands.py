@@ -52,7 +52,7 @@ def config(tmp_path: Path, folder: Path, **rooms: object) -> Path:
     settings = {
         "source": {"path": str(folder)},
         "store": {"path": str(tmp_path / "store")},
-        "templates": str(templates),
+        "templates": {"folders": [{"path": str(templates), "trusted": True}], "shipped": False},
         "phones": {"default": {"public_url": "http://prov.example.com/p"}},
     }
     file.write_text(yaml.safe_dump(settings | rooms))
@@ -334,7 +334,7 @@ def test_check_says_a_problem_once(tmp_path: Path, folder: Folder) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: acme/one/onea with sample ")
     assert "mac.j2 line" in line
-    assert line.endswith("(and 7 more models or samples)")
+    assert line.endswith("(and 9 more models or samples)")
 
 
 def test_the_example_of_the_help_works() -> None:

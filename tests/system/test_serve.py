@@ -264,7 +264,11 @@ def test_a_template_that_fails_keeps_the_old_files(tmp_path: Path, folder: Folde
     folder.put_account(kazoo.account(here))
     for number, model in ((1, "onea"), (2, "onea"), (3, "twoa")):
         folder.put(db, kazoo.device(f"devi{number}", mac(number), brand="acme", model=model))
-    with Service(tmp_path / "service", folder.root, f"templates: {templates}\n{EXTRA}") as service:
+    with Service(
+        tmp_path / "service",
+        folder.root,
+        f"templates: {{folders: [{{path: {templates}, trusted: true}}], shipped: false}}\n{EXTRA}",
+    ) as service:
         service.wait("synced")
         path = f"/p/{here}/{mac(1)}.cfg"
         before = service.get(path).body

@@ -128,8 +128,7 @@ def polycom() -> Iterator[Request]:
     # The names of ours are relative, so a phone asks for them where it found <mac>.cfg.
     for file in (f"{mac}.cfg", f"{mac}-reg.cfg"):
         yield from asked("polycom", agent, file, mac, status=200)
-    for file in ("vvx-common.cfg", "000000000000.cfg"):
-        yield from asked("polycom", agent, file, "", status=200)
+    yield from asked("polycom", agent, "000000000000.cfg", "", status=200)
     for file in ("000000000000-directory.xml", "contacts/000000000000-directory.xml"):
         yield from asked("polycom", agent, file, "", status=200, bare=404)
     # v5-dev2, polycom/base.php

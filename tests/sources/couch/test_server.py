@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from kazoo_provisioner.settings import Secret
+from kazoo_provisioner.yamlfile import Secret
 from tests.sources.couch.model import Couch
 from tests.sources.couch.script import Request, Script, Wire
 from tests.sources.couch.world import World, name

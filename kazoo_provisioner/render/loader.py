@@ -1,0 +1,77 @@
+"""The search path of a catalogue as Jinja sees it."""
+
+import re
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.loaders import split_template_path
+
+from kazoo_provisioner.catalogue.folders import SHIPPED, Folders
+
+_WORDS = re.compile(r"include|import|extends")
+
+
+class Loader(jinja2.BaseLoader):
+    """Finds templates, and parses each once: to look what it takes in, and to compile it."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._parsed: dict[tuple[int, str], tuple[nodes.Template, Path]] = {}
+
+    def find(self, name: str) -> Path:
+        """Return the file of a template.
+
+        Raises:
+            jinja2.TemplateNotFound: there is none.
+        """
+        parts = split_template_path(name)
+        roots = [folder.path for folder in self._folders.all]
+        if parts[:1] == [SHIPPED] and self._folders.shipped:
+            roots, parts = [self._folders.shipped], parts[1:]
+        for root in roots:
+            path = root.joinpath(*parts)
+            if path.is_file():
+                return path
+        raise jinja2.TemplateNotFound(name)
+
+    def parsed(self, environment: jinja2.Environment, name: str) -> tuple[nodes.Template, Path]:
+        """Return a template as Jinja's tree, and its file.
+
+        Raises:
+            jinja2.TemplateError: there is none, or it cannot be parsed.
+            UnicodeDecodeError: it is not UTF-8 text.
+        """
+        key = id(environment), name
+        if key not in self._parsed:
+            path = self.find(name)
+            self._parsed[key] = environment.parse(path.read_text(encoding="utf-8"), name, str(path)), path
+        return self._parsed[key]
+
+    def takes_in(self, environment: jinja2.Environment, name: str) -> tuple[Path, list[str | None]]:
+        """Return a template's file and the names of what it includes, imports or extends; None: one it computes.
+
+        Raises:
+            jinja2.TemplateError, UnicodeDecodeError: see `parsed`.
+        """
+        tree, path = self.parsed(environment, name)
+        # To walk a tree is slow, and most take in nothing.
+        words = _WORDS.search(path.read_text(encoding="utf-8"))
+        return path, list(meta.find_referenced_templates(tree)) if words else []
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002
+    ) -> jinja2.Template:
+        """Compile a template: Jinja's own entry."""
+        tree, path = self.parsed(environment, name)
+        code = environment.compile(tree, name, str(path))
+        return environment.template_class.from_code(environment, code, environment.make_globals(globals))
+
+    def forget(self) -> None:
+        """Drop the trees: everything is compiled."""
+        self._parsed.clear()

@@ -1,0 +1,3 @@
+#!version:1.0.0.1
+## Made by kazoo-provisioner for a Flyingvoice FIP10.
+include:config "001565aabbcc.cfg"
