@@ -127,9 +127,10 @@ def serve(config: Path, web_workers: int | None, hints: bool) -> None:  # noqa: 
         if web_workers:
             settings = replace(settings, web=replace(settings.web, workers=web_workers))
         logs.configure(settings.log, "supervisor")
-        Renderer(app.catalogue_of(settings))  # a broken template is found now, not in a child,
+        catalogue = app.catalogue_of(settings)
+        Renderer(catalogue)  # a broken template is found now, not in a child,
         app.source_of(settings)  # and so are certificates
-        asyncio.run(Supervisor(config, settings, _print_hints if hints else None).run())
+        asyncio.run(Supervisor(config, settings, catalogue.digests, _print_hints if hints else None).run())
 
 
 def _print_hints(urls: list[str]) -> None:

@@ -59,8 +59,11 @@ class Supervisor:
     """Holds lock and sockets, keeps readers and the writer alive."""
 
     def __init__(
-        self, config: Path, settings: Settings, on_synced: Callable[[list[str]], None] | None = None
-    ) -> None:
+        self, config: Path, settings: Settings, digests: dict[str, str],
+        on_synced: Callable[[list[str]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._digests = digests
+        """Of the templates in use."""
         self._config = config
         self._settings = settings
         self._on_synced = on_synced
@@ -145,7 +148,7 @@ class Supervisor:
         """Pass SIGHUP on, if what is there now could be used: every template must make what it should."""
         try:
             settings = app.read_settings(self._config)
-            wrong = await asyncio.to_thread(lambda: problems(Renderer(app.catalogue_of(settings))))
+            digests, wrong = await asyncio.to_thread(self._tried, settings)
         except app.REFUSED as error:
             wrong = [str(error)]
         except Exception as error:  # noqa: BLE001 - whatever is wrong with what is there now, the old stays
@@ -157,9 +160,16 @@ class Supervisor:
         moved = [room for room in rooms if getattr(settings, room) != getattr(self._settings, room)]
         if moved:
             log.warning("reload_needs_restart", settings=moved)
+        self._digests = digests
         log.info("reloading")
         for child in self._children:
             child.signal(signal.SIGHUP)
+
+    def _tried(self, settings: Settings) -> tuple[dict[str, str], list[str]]:
+        """Render the samples of what differs from the templates in use; return their digests, and what is wrong."""
+        catalogue = app.catalogue_of(settings)
+        changed = {name for name, digest in catalogue.digests.items() if self._digests.get(name) != digest}
+        return catalogue.digests, problems(Renderer(catalogue, changed), changed)
 
     async def _announce(self, addresses: list[str]) -> None:
         """Tell whoever started us, once, when the first full pass has ended."""

@@ -55,6 +55,11 @@ class Catalogue:
         """Return whoever has files: brands and families."""
         return [*self.brands.values(), *self.families.values()]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Return the digest of each brand and family."""
+        return {owner.id: owner.digest for owner in self.owners}
+
     def owner(self, owner_id: str) -> Family | Brand | None:
         """Return the family (`brand/family`) or brand (`brand`) of that id, or None."""
         return self.families.get(owner_id) or self.brands.get(owner_id)
@@ -180,7 +185,11 @@ def _family(folders: Folders, name: str, of: Brand) -> Family:
 def _check_patterns(spec: FamilySpec | BrandSpec, path: Path) -> None:
     fields = {"guarded": spec.guarded}
     if isinstance(spec, FamilySpec):
-        fields |= {"user_agents": spec.user_agents, "parameter_name": (spec.parameter_name,)}
+        fields |= {
+            "repeats": spec.repeats,
+            "user_agents": spec.user_agents,
+            "parameter_name": (spec.parameter_name,),
+        }
     for field, patterns in fields.items():
         for pattern in patterns:
             try:

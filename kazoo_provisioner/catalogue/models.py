@@ -99,7 +99,7 @@ class FamilySpec(Struct, frozen=True, forbid_unknown_fields=True):
     required: tuple[str, ...] = ()
     """Names of parameters that must be there, with a value, in the files of a phone with a line."""
     repeats: tuple[str, ...] = ()
-    """Names of parameters that may stand more than once in a file."""
+    """Names of parameters that may stand more than once in a file: regular expressions of whole names."""
     cannot: dict[str, Cannot] = {}
     documented: dict[str, str] = {}
     """Parameter names that our lists of names lack, and the vendor's guide that has them."""

@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import File, Renderer, RenderError
 from kazoo_provisioner.render.formats import SYNTAXES, FormatError, Pairs, duplicates
+from kazoo_provisioner.render.free import named
 
 
 def parse(owner: Family | Brand, file: File) -> Pairs:
@@ -35,10 +37,15 @@ def _spec(family: Family | Brand, file: File) -> FileSpec:
     raise FormatError(f"{family.id} makes no file {file.name}")
 
 
-def problems(renderer: Renderer) -> list[str]:
-    """Return what is wrong with the templates of a catalogue, a sentence each; nothing: all is well."""
+def problems(renderer: Renderer, only: Collection[str] | None = None) -> list[str]:
+    """Return what is wrong with the templates of a catalogue, a sentence each; nothing: all is well.
+
+    `only`: of these families and brands alone.
+    """
     found: list[str] = []
     for owner in renderer.catalogue.owners:
+        if only is not None and owner.id not in only:
+            continue
         try:
             shared = renderer.common_files(owner) + renderer.account_files(owner, samples.PHONEBOOK)
             for file in shared:
@@ -46,6 +53,8 @@ def problems(renderer: Renderer) -> list[str]:
         except RenderError as error:
             found.append(str(error))
     for family in renderer.catalogue.families.values():
+        if only is not None and family.id not in only:
+            continue
         for model in family.models.values():
             for name, make in samples.SAMPLES.items():
                 found += _wrong_with_model(renderer, family, model, name, make(model))
@@ -63,6 +72,7 @@ def _wrong_with_model(
     found = [problem for file in files for problem in _wrong_with(family, file, what)]
     if phone.lines and not found:
         values = {name.rpartition("@")[2]: value for file in files for name, value in parse(family, file)}
+        values |= {name: value for file in files for name, value in _by_form(family, file)}
         found += [
             f"{what}: {name} is missing or empty" for name in family.spec.required if not values.get(name)
         ]
@@ -75,8 +85,16 @@ def _wrong_with(family: Family | Brand, file: File, what: str) -> list[str]:
     except FormatError as error:
         return [f"{what}: {file.name}: {error}"]
     repeats = family.spec.repeats if isinstance(family, Family) else ()
-    twice = [name for name in duplicates(pairs) if name not in repeats]
+    named_ = _by_form(family, file) if isinstance(family, Family) and file.sensitive else []
+    found = dict.fromkeys((*duplicates(pairs), *duplicates(named_)))
+    twice = [name for name in found if not any(re.fullmatch(one, name) for one in repeats)]
     return [f"{what}: {file.name}: {name} stands there twice" for name in twice]
+
+
+def _by_form(family: Family, file: File) -> Pairs:
+    """Return the parameters of a file in the form that the family gives: in XML an element's path says too little."""
+    spec = family.spec
+    return named(file.data.decode(), spec.parameter, spec.parameter_name) if spec.parameter else []
 
 
 def collapsed(found: list[str]) -> list[str]:

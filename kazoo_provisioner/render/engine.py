@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +141,7 @@ class Renderer:
         RenderError: a template does not compile.
     """
 
-    def __init__(self, catalogue: Catalogue, only: Sequence[str] | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, only: Collection[str] | None = None) -> None:
         self.catalogue = catalogue
         self._loader = Loader(catalogue.folders)
         self._environments = {

@@ -46,6 +46,19 @@ def placed(
     return [_filled(text, block) for text in texts], became
 
 
+def named(text: str, form: str, names: str) -> list[tuple[str, str]]:
+    """Return the parameters (name, value as it is written) that stand in a file in a family's form."""
+    before, _, rest = form.partition("{name}")
+    between, _, after = rest.replace("{name}", "(?P=name)").partition("{value}")
+    value = rf"[^{re.escape(after[0])}\n]*" if after else r"[^\n]*"
+    between = re.escape(between).replace(re.escape("(?P=name)"), "(?P=name)")
+    found = re.finditer(
+        rf"(?<![^\s>]){re.escape(before)}(?P<name>{names}){between}(?P<value>{value}){re.escape(after[:1])}",
+        text,
+    )
+    return [(match["name"], match["value"]) for match in found]
+
+
 def _filled(text: str, block: str) -> str:
     return text.replace(f"{PLACE}\n", block).replace(PLACE, block)
 

@@ -22,7 +22,7 @@ def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings,
     marked: set[str] = set()
     with store.transaction():
         known = {key.removeprefix(_FAMILY): value for key, value in store.notes(_FAMILY).items()}
-        current = {owner.id: f"{owner.digest}.{code_version()}" for owner in catalogue.owners}
+        current = {name: f"{digest}.{code_version()}" for name, digest in catalogue.digests.items()}
         for family in sorted(known.keys() | current.keys()):
             if known.get(family) == current.get(family):
                 continue
