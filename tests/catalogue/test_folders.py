@@ -3,7 +3,7 @@
 import pytest
 
 from kazoo_provisioner.catalogue import folders as folders_module
-from kazoo_provisioner.catalogue.folders import Folder
+from kazoo_provisioner.catalogue.folders import BUNDLED, Folder
 from kazoo_provisioner.catalogue.load import CatalogueError, load
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.engine import Renderer, RenderError
@@ -118,3 +118,29 @@ def test_another_family_is_out_of_reach_by_any_way(own, shipped):
         (own / "acme" / "x1" / "phone.j2").write_text(f'{{% include "{name}" %}}\n')
         with pytest.raises(RenderError, match="it may include"):
             made(found(own, shipped))
+
+
+REAL = load()
+FREE = [family for family in REAL.families.values() if family.spec.parameter]
+
+
+@pytest.mark.parametrize("family", FREE, ids=lambda f: f.id)
+def test_every_shipped_family_can_be_extended(tmp_path, family):
+    """The template that holds the free settings has a block `more`, which a child of an operator's own fills."""
+    brand = family.folder.partition("/")[0]
+    here = [path for path in (BUNDLED / family.folder).glob("*.j2") if "block more" in path.read_text()]
+    shared = [path for path in (BUNDLED / brand).glob("*.j2") if "block more" in path.read_text()]
+    line = family.spec.parameter.replace("{name}", "KazooTest").replace("{value}", "v4lu3")
+    found = []
+    for path in here or shared:
+        own = tmp_path / path.stem
+        name = path.relative_to(BUNDLED).as_posix()
+        (own / name).parent.mkdir(parents=True)
+        (own / name).write_text(
+            f'{{% extends "shipped/{name}" %}}{{% block more %}}{{% raw %}}{line}{{% endraw %}}\n{{% endblock %}}\n'
+        )
+        catalogue = load([Folder(own, trusted=False), Folder(BUNDLED)])
+        model = next(iter(catalogue.families[family.id].models.values()))
+        files = Renderer(catalogue, [family.id]).phone_files(samples.one(model), model)
+        found.append(any(b"v4lu3" in file.data for file in files))
+    assert any(found), "no template of the family has the block"

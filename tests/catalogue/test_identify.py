@@ -27,7 +27,7 @@ AGENTS = [
     ("Grandstream Model HW GXP2135 SW 1.0.7.97 DevId 000b828aa872", "grandstream", "gxp2135", "1.0.7.97", "000b828aa872"),
     ("Grandstream Model HW HT801 V1.1A SW 1.0.17.5 DevId c074ad273a10", "grandstream", "ht801", "1.0.17.5", "c074ad273a10"),
     ("Grandstream Model HW HT801  V1.1A SW 1.0.17.5 DevId c074ad273a10", "grandstream", "ht801", "1.0.17.5", "c074ad273a10"),
-    ("Grandstream GXP2000 (gxp2000e.bin:1.2.5.3/boot55e.bin:1.1.6.9) DevId 000b822726c8", "grandstream", "gxp2000", "1.2.5.3", "000b822726c8"),
+    ("Grandstream GXP2000 (gxp2000e.bin:1.2.5.3/boot55e.bin:1.1.6.9) DevId 000b822726c8", "grandstream", "", "1.2.5.3", "000b822726c8"),
     ("Mozilla/4.0 (compatible; snomD785-SIP 10.1.169.16 2010.12-00001-gd311851f1 (Feb 25 2019 - 14:19:43) 00041396D9B4 SXM:0 UXM:0 UXMC:0)", "snom", "d785", "10.1.169.16", "00041396d9b4"),
     ("Mozilla/4.0 (compatible; Snom M900 05.20.0001 000413b60680)", "snom", "m900", "05.20.0001", "000413b60680"),
     ("Mozilla/4.0 (compatible; snom710-SIP 8.7.3.8 1.1.5-IFX-05.01.12)", "snom", "710", "8.7.3.8", ""),
