@@ -14,10 +14,13 @@ import pytest
 import yaml
 
 from kazoo_provisioner import app, cli, layers, settings
-from kazoo_provisioner.catalogue.load import BUNDLED, load
+from kazoo_provisioner.catalogue.folders import BUNDLED
+from kazoo_provisioner.catalogue.load import load
+from kazoo_provisioner.catalogue.table import markdown
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer
+from kazoo_provisioner.render.formats import SYNTAXES
 from kazoo_provisioner.sources.couch.database import Reason
 from kazoo_provisioner.web.metrics import METRICS
 from kazoo_provisioner.web.status import Status
@@ -306,3 +309,13 @@ def test_a_model_can_be_added_as_the_page_says(tmp_path: Path) -> None:
     assert model.name.encode() in files[0].data
     common = {file.name for file in renderer.common_files(catalogue.family_of(model))}
     assert example("common file").strip() in common
+
+
+def test_the_page_of_models_is_made_of_the_catalogue() -> None:
+    assert (ROOT / "docs" / "models.md").read_text() == markdown(load()), "make models"
+
+
+def test_every_syntax_is_described() -> None:
+    table = (ROOT / "docs" / "templates.md").read_text().partition("### Syntaxes")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(name for row in rows for name in re.findall(r"`([a-z-]+)`", row)) == sorted(SYNTAXES)

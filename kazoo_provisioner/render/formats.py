@@ -40,7 +40,7 @@ class Syntax(msgspec.Struct, frozen=True):
     @property
     def marks(self) -> bool:
         """Whether writing twice is not the same as once, so that what is written has to be known as such."""
-        return self.markup or bool(self.lacks)
+        return self.write is not plain
 
     def display(self, text: str) -> str:
         """Return a text that is only shown, with what the syntax lacks replaced by something alike."""
@@ -71,6 +71,11 @@ def _csv(value: str) -> str:
     if '"' in value or "#" in value or "," in value or value != value.strip():
         return f'"{_quoted(value)}"'
     return value
+
+
+def _vcard(value: str) -> str:
+    """Text of a vCard, in which backslash, comma and semicolon mean something."""
+    return re.sub(r"([\\,;])", r"\\\1", value)
 
 
 def xml(value: str) -> str:
@@ -232,6 +237,23 @@ def parse_xml(text: str) -> Pairs:
     return pairs
 
 
+_parse_vcard = _lines(r"(?P<name>[A-Z]+):(?P<value>.*)", "NAME:value")
+
+
+def parse_vcard(text: str) -> Pairs:
+    """Read vCards (RFC 6350): ``NAME:value`` lines, where a backslash stands before what would mean something.
+
+    Raises:
+        FormatError: a line is none of these, or a value is more than one.
+    """
+    pairs = []
+    for name, value in _parse_vcard(text):
+        if re.search(r"(?<!\\)(?:\\\\)*[,;]", value):
+            raise FormatError(f"the value of {name} is more than one")
+        pairs.append((name, re.sub(r"\\(.)", r"\1", value)))
+    return pairs
+
+
 def parse_fanvil_text(text: str) -> Pairs:
     """Read Fanvil's ``name :value`` lines; `<…>` begins a module, `--…--` a block, and names are of these.
 
@@ -263,7 +285,7 @@ SYNTAXES = {
         Syntax("key-value", plain, parse_key_value),
         Syntax("xml", xml, parse_xml, markup=True),
         Syntax("colon", _colon, parse_colon, lacks=_QUOTE),
-        Syntax("vcard", plain, _lines(r"(?P<name>[A-Z]+):(?P<value>.*)", "NAME:value")),
+        Syntax("vcard", _vcard, parse_vcard),
         Syntax("csv", _csv, parse_csv, lacks=_QUOTE),
         Syntax("ini", _ini, parse_ini, lacks=_QUOTE),
         Syntax(
