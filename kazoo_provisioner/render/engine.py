@@ -21,7 +21,7 @@ from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
 from kazoo_provisioner.render import free
 from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError, plain, xml
-from kazoo_provisioner.render.loader import Loader
+from kazoo_provisioner.render.loader import Generator, Loader
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -237,6 +237,7 @@ class Renderer:
             optimized=False,  # what it folds is not worth what it takes at each start
             cache_size=-1,
         )
+        environment.code_generator_class = Generator
         environment.filters = {name: environment.filters[name] for name in _SAFE_FILTERS}
         environment.filters |= {"display": syntax.display, "ha1": ha1, "urlquote": urlquote}
         environment.globals = {
