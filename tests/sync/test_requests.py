@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kazoo_provisioner.catalogue.identify import Identifier
+from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.model.text import is_clean
 from kazoo_provisioner.store.access import FILE, PER_PHONE, Access, Request
 from kazoo_provisioner.sync.requests import _line, last_requests
 from tests.support.kazoo import account_id
 
+WHO = Identifier(load())
 MAC = "001565aabbcc"
 NOW = 1_700_000_000
 
@@ -30,9 +33,9 @@ def note(folder: Path, *requests: Request) -> None:
 
 
 def test_nothing_was_noted(tmp_path: Path) -> None:
-    assert last_requests(tmp_path, MAC) == []
+    assert last_requests(tmp_path, MAC, WHO) == []
     note(tmp_path, request(mac="001565aabbdd"))
-    assert last_requests(tmp_path, MAC) == ["", "Last requests: none."]
+    assert last_requests(tmp_path, MAC, WHO) == ["", "Last requests: none."]
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_lines(tmp_path: Path) -> None:
         ),
         request(NOW + 2, file="", account="", status=404, reason="no_such_path"),
     )
-    assert last_requests(tmp_path, MAC) == [
+    assert last_requests(tmp_path, MAC, WHO) == [
         "",
         "Last requests, one for each file",
         "  2023-11-14 22:14:21 UTC  404 no_such_file  x.xml  no account, from 2001:db8::9, no User-Agent",
@@ -63,23 +66,23 @@ def test_lines(tmp_path: Path) -> None:
 def test_old_urls(tmp_path: Path) -> None:
     old = request(NOW + 1, file="x.cfg", host="prov.old.example.com:8080", legacy=1)
     note(tmp_path, request(), old, request(mac="001565aabbdd"))
-    lines = last_requests(tmp_path, MAC)
+    lines = last_requests(tmp_path, MAC, WHO)
     assert ", old URL at prov.old.example.com:8080, from 192.0.2.1, " in lines[2]
     assert lines[-2:] == [
         "This phone still asks by an old URL (web.legacy_paths).",
         "1 of 2 phones that got a file asked by an old URL last.",
     ]
     note(tmp_path, request(NOW + 2))
-    assert last_requests(tmp_path, MAC)[-1].endswith("Yealink SIP-T46G")
+    assert last_requests(tmp_path, MAC, WHO)[-1].endswith("Yealink SIP-T46G")
     note(tmp_path, old._replace(mac="001565aabbee"))
-    lines = last_requests(tmp_path, MAC)
+    lines = last_requests(tmp_path, MAC, WHO)
     assert lines[-1] == "1 of 3 phones that got a file asked by an old URL last."
     assert "still" not in lines[-2]
 
 
 def test_so_many_lines_at_most(tmp_path: Path) -> None:
     note(tmp_path, *(request(NOW + n, file=f"{n}.cfg") for n in range(PER_PHONE + 5)))
-    assert len(last_requests(tmp_path, MAC)) == PER_PHONE + 2
+    assert len(last_requests(tmp_path, MAC, WHO)) == PER_PHONE + 2
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_so_many_lines_at_most(tmp_path: Path) -> None:
 )
 def test_hostile_text(tmp_path: Path, text: str) -> None:
     note(tmp_path, request(agent=text, host=text, legacy=1))
-    lines = last_requests(tmp_path, MAC)
+    lines = last_requests(tmp_path, MAC, WHO)
     assert len(lines) == 5
     assert all(is_clean(line) for line in lines)
     assert max(map(len, lines)) < 400
@@ -105,7 +108,7 @@ def test_any_text(agent: str, host: str) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path, data: bytes) -> None:
     """Nothing but this part is missing of what the operator is told."""
     (tmp_path / FILE).write_bytes(data)
-    assert last_requests(tmp_path, MAC) == []
+    assert last_requests(tmp_path, MAC, WHO) == []
 
 
 def test_a_file_that_breaks(tmp_path: Path) -> None:
@@ -113,7 +116,14 @@ def test_a_file_that_breaks(tmp_path: Path) -> None:
     path = tmp_path / FILE
     data = path.read_bytes()
     path.write_bytes(data[:4096] + b"x" * (len(data) - 4096))
-    lines = last_requests(tmp_path, MAC)
+    lines = last_requests(tmp_path, MAC, WHO)
     assert lines[0] == ""
     assert lines[1].startswith("Last requests: not readable: ")
     assert len(lines) == 2
+
+
+def test_who_calls_itself_another_model_is_named(tmp_path: Path) -> None:
+    note(tmp_path, request(agent="Yealink SIP-T48S 66.86.0.15 00:15:65:aa:bb:cc"))
+    assert "It calls itself yealink t48s, but gets the files of t46, as its document says." in last_requests(
+        tmp_path, MAC, WHO
+    )

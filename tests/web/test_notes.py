@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from kazoo_provisioner.catalogue.identify import Identifier
+from kazoo_provisioner.catalogue.load import load
 from kazoo_provisioner.settings import WebSettings
 from kazoo_provisioner.store import access
 from kazoo_provisioner.store.access import FILE, Access, Miss, Request
@@ -365,3 +367,16 @@ def test_nothing_waits_for_the_file(tmp_path: Path) -> None:
     assert access.FILE == FILE
     with pytest.raises(StoreError):
         stored(tmp_path)
+
+
+async def test_a_phone_that_calls_itself_another_model_is_said_once(tmp_path: Path, logs: list[Any]) -> None:
+    notes = made(tmp_path)
+    notes.who = Identifier(load())
+    other = "Yealink SIP-T48S 66.86.0.15 00:15:65:aa:bb:cc"
+    for agent in (other, other, "Yealink SIP-T46G 28.72.0.1", "curl/8", ""):
+        notes.request(request(agent=agent), "phone", 0.001, 10)
+        await notes.flush()
+    notes.request(request(OTHER_MAC, agent="snom"), "phone", 0.001, 10)
+    await notes.close()
+    said = [line for line in logs if line["event"] == "phone_mismatch"]
+    assert [(line["mac"], line["model"], line["says"]) for line in said] == [(MAC, "t46", "yealink t48s")]
