@@ -196,23 +196,45 @@ def _fails(value: Any, kind: Any, text: str) -> bool:
 
 
 def _line(path: Path, trail: Trail, text: str) -> str:
-    """Return ``line N: ``, where the setting stands in its file; nothing where that cannot be said."""
     unknown = re.search(r"unknown field `(.*)`", text)
+    return line_of(path, *trail, *([unknown[1]] if unknown else []))
+
+
+def line_of(path: Path, *words: str | int) -> str:
+    """Return ``line N: ``, where something stands in a YAML file; nothing where that cannot be said.
+
+    Each word is a key or an index of what the one before it leads to, or else a text somewhere below it.
+    """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, yaml.YAMLError):
         return ""
     mark = None
-    for step in [*trail, *([unknown[1]] if unknown else [])]:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if pair is None:
-                break
-            mark, node = pair[0].start_mark, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            mark = node.start_mark
+    for word in words:
+        found = _below(node, word)
+        if found is None:
+            break
+        mark, node = found
     return f"line {mark.line + 1}: " if mark else ""
+
+
+def _below(node: yaml.Node | None, word: str | int) -> tuple[yaml.Mark, yaml.Node] | None:
+    """Return where a word stands at or below a node, and what it leads to; a key of the node itself goes first."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(word, int):
+        return (node.value[word].start_mark, node.value[word]) if word < len(node.value) else None
+    waiting = [node] if node is not None else []
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, yaml.MappingNode):
+            for key, value in one.value:
+                if key.value == str(word):
+                    return key.start_mark, value
+            waiting += [value for _, value in one.value]
+        elif isinstance(one, yaml.SequenceNode):
+            waiting += one.value
+        elif one.value == str(word):
+            return one.start_mark, one
+    return None
 
 
 _FORMS = {

@@ -15,7 +15,7 @@ from kazoo_provisioner.catalogue.models import (
     Model,
     ModelSpec,
 )
-from kazoo_provisioner.yamlfile import SettingsError, convert, read_yaml
+from kazoo_provisioner.yamlfile import SettingsError, convert, line_of, read_yaml
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _OF_PHONE = frozenset({"mac", "MAC"})
@@ -115,7 +115,7 @@ def load(where: Path | Sequence[Folder] = BUNDLED) -> Catalogue:
                 families.append(_family(folders, name, of))
         except SettingsError as error:
             errors.append(str(error))
-    errors += _clashes(families)
+    errors += _clashes(families, folders)
     if errors:
         raise CatalogueError(errors)
     return Catalogue(families, folders)
@@ -127,13 +127,11 @@ def _brand(folders: Folders, brand: str) -> Brand:
         spec = convert(read_yaml(path), BrandSpec, path)
         for file in spec.files:
             if file.scope not in ("brand", "account") or file.models:
-                raise SettingsError(
-                    f"{path}: files: {file.name}: a brand's files are of scope brand or account"
-                )
+                raise _wrong(path, "files", file.name, "a brand's files are of scope brand or account")
             if file.syntax is None:
-                raise SettingsError(f"{path}: files: {file.name}: syntax: say which")
+                raise _wrong(path, "files", file.name, "syntax: say which")
             if "{" in file.name:
-                raise SettingsError(f"{path}: files: {file.name}: a brand's file knows no model and no phone")
+                raise _wrong(path, "files", file.name, "a brand's file knows no model and no phone")
             _check_file(folders, file, brand, path)
         _check_patterns(spec, path)
     digest = folders.digest((f"{brand}/*.j2", f"{brand}/brand.yaml"))
@@ -161,21 +159,21 @@ def _family(folders: Folders, name: str, of: Brand) -> Family:
     if f"{spec.brand}/{spec.family}" != name:
         raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {name}")
     if spec.family.startswith("f") or re.fullmatch(r"-?[0-9]+(e-?[0-9]+)?|0[xbo][0-9a-f]+", spec.family):
-        raise SettingsError(
-            f"{path}: family: Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
+        raise _wrong(
+            path, "family", spec.family, "Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
         )
     models = {}
     for model_id, one in spec.models.items():
         models[model_id] = _model(spec, model_id, one, path)
-    for named in (*(f.models for f in spec.files), *(c.models for c in spec.cannot.values())):
-        if unknown := [m for m in named if m not in models]:
-            raise SettingsError(f"{path}: models: {', '.join(unknown)}: no such model here")
+    for at, many in (("files", spec.files), ("cannot", spec.cannot.values())):
+        for name_ in (model for one in many for model in one.models if model not in models):
+            raise _wrong(path, at, name_, "models: no such model here")
     _check_patterns(spec, path)
     digest = folders.digest((f"{of.id}/*.j2", f"{of.id}/brand.yaml", f"{name}/**/*"))
     result = Family(spec, of, models, name, digest)
     for file in spec.files:
         if file.scope == "brand":
-            raise SettingsError(f"{path}: files: {file.name}: a file of scope brand stands in brand.yaml")
+            raise _wrong(path, "files", file.name, "a file of scope brand stands in brand.yaml")
         _check_file(folders, file, name, path)
     for model in models.values():
         _check_names(result, model, path)
@@ -195,7 +193,12 @@ def _check_patterns(spec: FamilySpec | BrandSpec, path: Path) -> None:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise SettingsError(f"{path}: {field}: {pattern!r}: {error}") from error
+                raise _wrong(path, field, pattern, str(error)) from error
+
+
+def _wrong(path: Path, at: str, name: str, text: str) -> SettingsError:
+    """Return an error that names file, line and key."""
+    return SettingsError(f"{path}: {line_of(path, *at.split('.'), name)}{at}: {name}: {text}")
 
 
 def _check_file(folders: Folders, file: FileSpec, folder: str, path: Path) -> None:
@@ -203,32 +206,28 @@ def _check_file(folders: Folders, file: FileSpec, folder: str, path: Path) -> No
     named = set(_VARIABLE.findall(file.name))
     of_phone = named & _OF_PHONE
     if file.scope != "phone" and of_phone:
-        raise SettingsError(f"{path}: files: {file.name}: a file of scope {file.scope} knows no MAC address")
+        raise _wrong(path, "files", file.name, f"a file of scope {file.scope} knows no MAC address")
     if file.scope == "account" and named:
-        raise SettingsError(f"{path}: files: {file.name}: a file of scope account knows no model")
+        raise _wrong(path, "files", file.name, "a file of scope account knows no model")
     if re.search(r"[{}]", _VARIABLE.sub("", file.name)):
-        raise SettingsError(f"{path}: files: {file.name}: a brace without its partner")
+        raise _wrong(path, "files", file.name, "a brace without its partner")
     if not folders.find(f"{folder}/{file.template}"):
-        raise SettingsError(f"{path}: files: {file.template}: no such template")
+        raise _wrong(path, "files", file.template, "no such template")
 
 
 def _check_names(family: Family, model: Model, path: Path) -> None:
     if reserved := model.vars.keys() & {"model", *_OF_PHONE}:
-        raise SettingsError(
-            f"{path}: models.{model.id}.vars: {', '.join(sorted(reserved))}: means something else"
-        )
+        raise _wrong(path, f"models.{model.id}.vars", ", ".join(sorted(reserved)), "means something else")
     names: set[str] = set()
     for file in files_of(family, model):
         try:
             name = file_name(file, model, "00156527c98e")
         except KeyError as error:
-            raise SettingsError(f"{path}: files: {file.name}: {model.id} has no var {error}") from None
+            raise _wrong(path, "files", file.name, f"{model.id} has no var {error}") from None
         if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,120}", name) or name in (".", ".."):
-            raise SettingsError(
-                f"{path}: files: {file.name}: {model.id} makes a name of it that no URL can hold"
-            )
+            raise _wrong(path, "files", file.name, f"{model.id} makes a name of it that no URL can hold")
         if name in names:
-            raise SettingsError(f"{path}: files: {file.name}: {model.id} has two files of that name")
+            raise _wrong(path, "files", file.name, f"{model.id} has two files of that name")
         names.add(name)
 
 
@@ -238,7 +237,7 @@ def _model(spec: FamilySpec, model_id: str, one: ModelSpec, path: Path) -> Model
         value = getattr(spec.defaults, field) if value is None else value
         value = fallback if value is None else value
         if value is None:
-            raise SettingsError(f"{path}: models.{model_id}.{field}: give it here or in defaults")
+            raise _wrong(path, f"models.{model_id}", field, "give it here or in defaults")
         return value
 
     codecs = pick("codecs", spec.codecs)
@@ -261,8 +260,13 @@ def _model(spec: FamilySpec, model_id: str, one: ModelSpec, path: Path) -> Model
     )
 
 
-def _clashes(families: list[Family]) -> list[str]:
+def _clashes(families: list[Family], folders: Folders) -> list[str]:
     """Find ids that two models share: within a brand all names, over all brands the model ids."""
+
+    def at(owner: str, kind: str, *words: str) -> str:
+        name = f"{owner}/{kind}.yaml"
+        return f"{name}: {''.join(line_of(path, *words) for path in folders.find(name)[:1])}"
+
     errors = []
     by_name: dict[tuple[str, str], str] = {}
     by_id: dict[str, str] = {}
@@ -272,26 +276,28 @@ def _clashes(families: list[Family]) -> list[str]:
         for file in of.spec.files:
             other = files.setdefault(file.name.lower(), of.id)
             if other != of.id:
-                errors.append(f"{of.id}/brand.yaml: files: {file.name} is also a file of {other}")
+                errors.append(f"{at(of.id, 'brand', file.name)}files: {file.name} is also a file of {other}")
         for name in (of.id, *of.spec.aliases):
             other = brands.setdefault(name, of.id)
             if other != of.id:
-                errors.append(f"{of.id}/brand.yaml: aliases: {name} also means {other}")
+                errors.append(f"{at(of.id, 'brand', name)}aliases: {name} also means {other}")
     for family in families:
         for name in sorted(_common_names(family)):
             other = files.setdefault(name, family.id)
             if other != family.id:
-                errors.append(f"{family.id}/family.yaml: files: {name} is also a file of {other}")
+                errors.append(f"{at(family.id, 'family', 'files')}files: {name} is also a file of {other}")
         for model in family.models.values():
             ours = f"{family.id}/{model.id}"
             for name in {model.id, *model.aliases}:
                 other = by_name.setdefault((model.brand, name), ours)
                 if other != ours:
-                    errors.append(f"{family.id}/family.yaml: {name} is also {other}")
+                    errors.append(
+                        f"{at(family.id, 'family', 'models', model.id, name)}{name} is also {other}"
+                    )
             other = by_id.setdefault(model.id, ours)
             if other != ours:
                 errors.append(
-                    f"{family.id}/family.yaml: {model.id} is also {other}; old kazoo-ui needs them unique"
+                    f"{at(family.id, 'family', 'models', model.id)}{model.id} is also {other}; old kazoo-ui needs them unique"
                 )
     return errors
 
