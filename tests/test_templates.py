@@ -129,6 +129,18 @@ def test_a_family_says_what_it_rests_on(family: Family) -> None:
         assert model.sources, f"{model.id}: say where its counts come from"
 
 
+SECOND_HAND = re.compile(
+    r"(wazo|fusionpbx|fspbx|tancredi|sipxecs|provisioner|elastix|freepbx|general knowledge|from memory).*|.*second.?hand.*",
+    re.IGNORECASE,
+)
+
+
+@by_model
+def test_who_is_sure_names_the_makers_source(model: Model) -> None:
+    """`models --count` says how many counts a maker's own source confirms: other projects are none."""
+    assert not model.sure or any(not SECOND_HAND.fullmatch(source) for source in model.sources)
+
+
 KEPT = {
     "user": "qquserqq", "auth": "qqauthqq", "sip password": "qqpasswordqq", "realm": "qqrealmqq.example.com",
     "registrar": "qqregistrarqq.example.com", "proxy": "qqproxyqq.example.com", "url": "http://qqurlqq.example.com/p/a/",
