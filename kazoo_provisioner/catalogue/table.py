@@ -1,5 +1,6 @@
 """docs/models.md: what the catalogue holds, for people. `make models` writes it; a test holds it against the data."""
 
+import re
 from collections.abc import Iterator
 
 from kazoo_provisioner.catalogue.load import Catalogue
@@ -49,7 +50,7 @@ Made by `make models` from vendor_templates/. Do not edit.
 FEATURE_HEAD = """
 ## Families by feature
 
-`+` mapped, `~` in part or not on every model, `-` the phones have no parameter for it (each family.yaml says who says so).
+`+` mapped, `~` in part: one for all lines, or not on every model; `-` the phones have no parameter for it (each family.yaml says who says so).
 "Book" is the account's phonebook, "free" are parameters that an operator names.
 
 """
@@ -95,7 +96,8 @@ def _mark(family: Family, field: str) -> str:
     """Return whether a family maps a field: +, ~ or -."""
     whole = family.spec.cannot.get(field)
     if whole:
-        return "~" if whole.models else "-"
+        shared = re.search(r"\bone\b|first line|all lines", whole.why, re.IGNORECASE)
+        return "~" if whole.models or shared else "-"
     return "~" if any(name.startswith(f"{field}.") for name in family.spec.cannot) else "+"
 
 
