@@ -57,6 +57,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       directory       a folder of Kazoo database dumps
     render          from a Phone to files, pure
       engine          Jinja
+      errors          what went wrong in a template
       loader          templates of the search path
       formats         the phones' syntaxes: escaping, and reading back
       free            free settings, put into a phone's files

@@ -19,7 +19,8 @@ from kazoo_provisioner.catalogue.folders import BUNDLED, Folder
 from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.catalogue.load import Catalogue, CatalogueError, load
 from kazoo_provisioner.processes import run_child
-from kazoo_provisioner.render.engine import Renderer, RenderError
+from kazoo_provisioner.render.engine import Renderer
+from kazoo_provisioner.render.errors import RenderError
 from kazoo_provisioner.settings import LogSettings, Settings
 from kazoo_provisioner.settings import load as load_settings
 from kazoo_provisioner.sources.base import Report, Source

@@ -13,7 +13,8 @@ from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.model.ids import Mac, db_of_account
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.wire import get
-from kazoo_provisioner.render.engine import File, Renderer, RenderError
+from kazoo_provisioner.render.engine import File, Renderer
+from kazoo_provisioner.render.errors import RenderError
 from kazoo_provisioner.settings import LegacyPath, Settings
 from kazoo_provisioner.store.reader import Reader
 from kazoo_provisioner.store.schema import StoreError

@@ -157,7 +157,9 @@ def _family(folders: Folders, name: str, of: Brand) -> Family:
     path = paths[0]
     spec: FamilySpec = convert(_raw(paths), FamilySpec, path)
     if f"{spec.brand}/{spec.family}" != name:
-        raise SettingsError(f"{path}: says {spec.brand}/{spec.family} but lies in {name}")
+        raise SettingsError(
+            f"{path}: {line_of(path, 'family')}says {spec.brand}/{spec.family} but lies in {name}"
+        )
     if spec.family.startswith("f") or re.fullmatch(r"-?[0-9]+(e-?[0-9]+)?|0[xbo][0-9a-f]+", spec.family):
         raise _wrong(
             path, "family", spec.family, "Kazoo cuts a leading f, and kazoo-ui makes numbers of 335 and 3e2"
@@ -205,6 +207,8 @@ def _check_file(folders: Folders, file: FileSpec, folder: str, path: Path) -> No
     """Refuse a file whose name needs more than its scope knows, or whose template is not there."""
     named = set(_VARIABLE.findall(file.name))
     of_phone = named & _OF_PHONE
+    if file.scope == "phone" and not of_phone:
+        raise _wrong(path, "files", file.name, "a file of scope phone needs {mac} or {MAC} in its name")
     if file.scope != "phone" and of_phone:
         raise _wrong(path, "files", file.name, f"a file of scope {file.scope} knows no MAC address")
     if file.scope == "account" and named:

@@ -66,7 +66,10 @@ def _chosen(given: Any, of: Sequence[str], source: str, warn: Warn) -> dict[str,
         for name, value in group.items():
             written = None if value is None else _written(value)
             if (value is not None and written is None) or not text.is_clean(name):
-                warn("parameter", f"{source}: {text.name(name, 100)}: its value is no clean text or number")
+                warn(
+                    "parameter",
+                    f"{source}: {text.name(name, 100)}: its value must be clean text of at most {LENGTH} characters, a number or a boolean",
+                )
             elif len(chosen) >= LIMIT and name not in chosen:
                 warn("parameter", f"{source}: more than {LIMIT} parameters; the others are left out")
                 return chosen

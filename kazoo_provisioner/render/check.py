@@ -7,7 +7,8 @@ from collections.abc import Collection
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
-from kazoo_provisioner.render.engine import File, Renderer, RenderError
+from kazoo_provisioner.render.engine import File, Renderer
+from kazoo_provisioner.render.errors import RenderError
 from kazoo_provisioner.render.formats import SYNTAXES, FormatError, Pairs, duplicates
 from kazoo_provisioner.render.free import named
 

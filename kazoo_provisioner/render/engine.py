@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,20 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup, escape
 
-from kazoo_provisioner.catalogue.folders import SHIPPED, Folder, Folders
+from kazoo_provisioner.catalogue.folders import SHIPPED, Folder
 from kazoo_provisioner.catalogue.load import Catalogue, file_name, files_of
 from kazoo_provisioner.catalogue.models import Brand, Family, FileSpec, Model
 from kazoo_provisioner.model.phone import Line, Phone, Phonebook
 from kazoo_provisioner.render import free
-from kazoo_provisioner.render.formats import SYNTAXES, Syntax, UnwritableError, plain, xml
+from kazoo_provisioner.render.errors import (
+    PrintedError,
+    RenderError,
+    compiling,
+    reason_of,
+    where_of,
+    without_secrets,
+)
+from kazoo_provisioner.render.formats import SYNTAXES, Syntax, plain, xml
 from kazoo_provisioner.render.loader import Generator, Loader
 
 _SAFE_FILTERS = (
@@ -34,14 +41,6 @@ _SAFE_FILTERS = (
 
 _INPUTS = ("jinja2", "markupsafe", "tzdata")
 """Packages whose version can change a file."""
-
-
-class RenderError(Exception):
-    """A template failed. Names the template, its line and the reason, never a value."""
-
-
-class _PrintedError(TypeError):
-    """A template printed what is no text, number or boolean."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -115,7 +114,7 @@ class Once:
     def __call__(self, macro: Macro, *arguments: object) -> str:
         """Return what the macro makes of the arguments."""
         if not isinstance(macro, Macro) or not all(isinstance(one, int | Model) for one in arguments):
-            raise _PrintedError("once() takes a macro, and numbers and the model for it")
+            raise PrintedError("once() takes a macro, and numbers and the model for it")
         # Models and compiled templates live as long as this does.
         named = [one if isinstance(one, int) else (id(one),) for one in arguments]
         key = (macro._func.__code__, *named)  # noqa: SLF001 - a macro is made anew for each file, its code is not
@@ -137,7 +136,7 @@ def _no_text(value: Any) -> str:
         return str(value)
     if isinstance(value, jinja2.Undefined):
         str(value)  # StrictUndefined raises, and names what is missing
-    raise _PrintedError(
+    raise PrintedError(
         f"a template printed {type(value).__name__}: text, numbers and booleans can be printed"
     )
 
@@ -267,12 +266,16 @@ class Renderer:
             if where in seen:
                 continue
             seen.add(where)
-            with _compiling(where):
+            with compiling(where):
                 folder, names = self._references(syntax, where)
                 trusted = trusted and folder is not None and folder.trusted
                 waiting += [_allowed(family, name, where) for name in names]
+                if lacking := self._loader.lacks(self._environments[syntax, True], where) if names else None:
+                    raise RenderError(
+                        f"{where}: fills a block {lacking[0]!r} that {lacking[1]} does not have"
+                    )
         for where in seen:
-            with _compiling(where):
+            with compiling(where):
                 self._environments[syntax, trusted].get_template(where)
         self._templates[syntax, first] = self._environments[syntax, trusted].get_template(first)
 
@@ -300,8 +303,8 @@ class Renderer:
             text = template.render(family=family.spec, file_name=name, **context)
             text.encode()
         except Exception as error:  # noqa: BLE001 - whatever a template does, one phone fails and no more
-            where = _where(error, self.catalogue.folders) or template.name
-            reason = _without_secrets(_reason(error), context.get("phone"))
+            where = where_of(error, self.catalogue.folders) or template.name
+            reason = without_secrets(reason_of(error, context.get("phone")), context.get("phone"))
             raise RenderError(f"{where}: {reason}") from None
         if not text.strip():
             raise RenderError(f"{template.name}: made an empty file")
@@ -316,7 +319,7 @@ def urlquote(text: str) -> str:
 def ha1(line: Line) -> str:
     """Return what SIP's digest makes of a line's name, realm and password (RFC 2617): a phone needs no more."""
     if not isinstance(line, Line):
-        raise _PrintedError("ha1 is of a line")
+        raise PrintedError("ha1 is of a line")
     text = f"{line.auth_name}:{line.realm}:{line.password}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -336,51 +339,11 @@ def _allowed(family: Family | Brand, name: str | None, where: str) -> str:
 def _syntax_name(family: Family | Brand, file: FileSpec) -> str:
     name = file.syntax or (family.spec.syntax if isinstance(family, Family) else "")
     if name not in SYNTAXES:
-        raise RenderError(f"{family.id}: there is no syntax {name!r}, only {', '.join(sorted(SYNTAXES))}")
+        where = "family.yaml" if isinstance(family, Family) else "brand.yaml"
+        raise RenderError(
+            f"{family.folder}/{where}: syntax: there is no {name!r}, only {', '.join(sorted(SYNTAXES))}"
+        )
     return name
-
-
-@contextmanager
-def _compiling(where: str) -> Iterator[None]:
-    try:
-        yield
-    except jinja2.TemplateSyntaxError as error:
-        raise RenderError(f"{error.name or where} line {error.lineno}: {error.message}") from None
-    except jinja2.TemplateNotFound as error:
-        raise RenderError(f"{where}: no such template: {error}") from None
-    except UnicodeDecodeError:
-        raise RenderError(f"{where}: is not UTF-8 text") from None
-
-
-def _where(error: BaseException, folders: Folders) -> str:
-    """Return the template and line that an error came from: the innermost, such as an included one."""
-    at, where = error.__traceback__, ""
-    while at:
-        path = Path(at.tb_frame.f_code.co_filename)
-        if path.suffix == ".j2" and folders.of(path):
-            where = f"{folders.name(path)} line {at.tb_lineno}"
-        at = at.tb_next
-    return where
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong; only Jinja's own words and ours, as other messages can quote a value."""
-    if isinstance(error, UnwritableError):
-        return f"a value {error}"
-    if isinstance(error, jinja2.TemplateError | _PrintedError):
-        return str(error)
-    return type(error).__name__
-
-
-def _without_secrets(reason: str, phone: Phone | None) -> str:
-    """Take a phone's passwords out: Jinja quotes the name of what is missing, which may be one of them."""
-    if phone is None:
-        return reason
-    secrets = {phone.admin_password, phone.user_password, phone.provisioning_password} - {""}
-    secrets |= {line.password for line in phone.lines} - {""}
-    for secret in sorted(secrets, key=len, reverse=True):
-        reason = reason.replace(secret, "…").replace(repr(secret)[1:-1], "…")
-    return reason
 
 
 def code_version() -> str:

@@ -89,6 +89,25 @@ class Loader(jinja2.BaseLoader):
         words = _WORDS.search(path.read_text(encoding="utf-8"))
         return path, list(meta.find_referenced_templates(tree)) if words else []
 
+    def lacks(self, environment: jinja2.Environment, name: str) -> tuple[str, str] | None:
+        """Return a block that a template fills and the one it extends, which has no such block; None: all is well.
+
+        Jinja would leave it out without a word.
+        """
+        tree, _ = self.parsed(environment, name)
+        parent = next((one.template for one in tree.body if isinstance(one, nodes.Extends)), None)
+        if not isinstance(parent, nodes.Const):
+            return None
+        there: set[str] = set()
+        above: str | None = str(parent.value)
+        while above:
+            body, _ = self.parsed(environment, above)
+            there |= {block.name for block in body.find_all(nodes.Block)}
+            higher = next((one.template for one in body.body if isinstance(one, nodes.Extends)), None)
+            above = str(higher.value) if isinstance(higher, nodes.Const) else None
+        filled = [one.name for one in tree.body if isinstance(one, nodes.Block) and one.name not in there]
+        return (filled[0], str(parent.value)) if filled else None
+
     def load(
         self,
         environment: jinja2.Environment,

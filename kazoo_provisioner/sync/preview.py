@@ -2,7 +2,7 @@
 
 from kazoo_provisioner.catalogue.models import Model
 from kazoo_provisioner.model.ids import Mac, db_of_account
-from kazoo_provisioner.model.merge import Cannot, Warning_
+from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render.engine import File
 from kazoo_provisioner.sync.reconcile import Reconciler, WithdrawError
@@ -15,7 +15,7 @@ def preview(reconciler: Reconciler, account: str, device: str, mac: Mac) -> list
         Cannot: its documents make no phone; says why.
         RenderError: a template failed.
     """
-    phone, model, _ = _phone(reconciler, account, device, mac)
+    phone, model = _phone(reconciler, account, device, mac)
     return reconciler.renderer.phone_files(phone, model)
 
 
@@ -26,15 +26,12 @@ def free_settings(reconciler: Reconciler, account: str, device: str, mac: Mac) -
         Cannot: its documents make no phone; says why.
         RenderError: a template failed.
     """
-    phone, model, warnings = _phone(reconciler, account, device, mac)
+    phone, model = _phone(reconciler, account, device, mac)
     _, became = reconciler.renderer.with_parameters(phone, model)
-    lines = [f"{one.name}  from {one.source}: {became[one.name]}" for one in phone.parameters]
-    return [*lines, *(f"left out: {w.detail}" for w in warnings if w.code.startswith("parameter"))]
+    return [f"{one.name}  from {one.source}: {became[one.name]}" for one in phone.parameters]
 
 
-def _phone(
-    reconciler: Reconciler, account: str, device: str, mac: Mac
-) -> tuple[Phone, Model, tuple[Warning_, ...]]:
+def _phone(reconciler: Reconciler, account: str, device: str, mac: Mac) -> tuple[Phone, Model]:
     found = reconciler.document(db_of_account(account), device)
     if found is None or found[0] != "device":
         raise Cannot("no_device", f"there is no device {device} in account {account}")
@@ -42,5 +39,5 @@ def _phone(
         model = reconciler.model(found[1])
     except WithdrawError as error:
         raise Cannot(error.code, error.detail) from None
-    phone, warnings = reconciler.merged(account, device, found[1], mac, model)
-    return phone, model, warnings
+    phone, _ = reconciler.merged(account, device, found[1], mac, model)
+    return phone, model

@@ -17,7 +17,8 @@ from kazoo_provisioner.model.ids import Mac, db_of_account, parse_mac
 from kazoo_provisioner.model.merge import Cannot
 from kazoo_provisioner.model.phone import Phone, Phonebook
 from kazoo_provisioner.model.wire import Doc, get
-from kazoo_provisioner.render.engine import File, Renderer, RenderError, code_version
+from kazoo_provisioner.render.engine import File, Renderer, code_version
+from kazoo_provisioner.render.errors import RenderError
 from kazoo_provisioner.store.queue import BACKGROUND, SINGLE, Due
 from kazoo_provisioner.store.releases import Made, PhoneState
 from kazoo_provisioner.store.writer import Store

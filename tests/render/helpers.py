@@ -5,7 +5,8 @@ import pytest
 from kazoo_provisioner.catalogue.models import Model
 from kazoo_provisioner.model.phone import Phone
 from kazoo_provisioner.render import samples
-from kazoo_provisioner.render.engine import Renderer, RenderError
+from kazoo_provisioner.render.engine import Renderer
+from kazoo_provisioner.render.errors import RenderError
 from tests.catalogue.folders import catalogue
 
 PHONE = samples.phone((samples.line(1),))

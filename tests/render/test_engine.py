@@ -7,7 +7,8 @@ import pytest
 from kazoo_provisioner.model.phone import Phonebook
 from kazoo_provisioner.render import samples
 from kazoo_provisioner.render.check import collapsed, problems
-from kazoo_provisioner.render.engine import File, Once, Renderer, RenderError, code_version
+from kazoo_provisioner.render.engine import File, Once, Renderer, code_version
+from kazoo_provisioner.render.errors import RenderError
 from tests.catalogue.folders import family
 from tests.render.helpers import PHONE, broken, failure, made, renderer
 
@@ -215,7 +216,9 @@ def test_a_template_that_is_no_text(tmp_path):
 
 
 def test_a_syntax_that_there_is_not(tmp_path):
-    assert broken(tmp_path, "x", syntax="toml").startswith("acme/x1: there is no syntax 'toml', only colon, ")
+    assert broken(tmp_path, "x", syntax="toml").startswith(
+        "acme/x1/family.yaml: syntax: there is no 'toml', only colon, "
+    )
 
 
 # --- check
