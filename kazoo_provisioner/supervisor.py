@@ -69,6 +69,7 @@ class Supervisor:
         self._on_synced = on_synced
         self._stop = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._children: tuple[Child, ...] = ()
 
     async def run(self) -> None:
@@ -146,6 +147,10 @@ class Supervisor:
 
     async def _reload(self) -> None:
         """Pass SIGHUP on, if what is there now could be used: every template must make what it should."""
+        async with self._one_at_a_time:
+            await self._try_reload()
+
+    async def _try_reload(self) -> None:
         try:
             settings = app.read_settings(self._config)
             digests, wrong = await asyncio.to_thread(self._tried, settings)

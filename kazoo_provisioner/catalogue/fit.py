@@ -9,6 +9,14 @@ from kazoo_provisioner.catalogue.models import Family, Model
 from kazoo_provisioner.model.merge import Warning_
 from kazoo_provisioner.model.phone import Codec, Key, Line, Phone
 
+GUARDED = re.compile(
+    r"server|prox(y|ies)|registrar|realm|domain|host|url|uri|addr|passw|passwd|secret|credential|provision|autop|firmware"
+    r"|upgrade|syslog|vpn|snmp|tr-?_?069|stun|telnet|ssh|forward|fwd|redirect|certif|remote|login|dns|trust|push|ldap"
+    r"|record|xml|action|dhcp|http|ftp|outbound|username|user_?name|user_?id|auth|listen|intercept|monitor|edk",
+    re.IGNORECASE,
+)
+"""Words of parameters that no document sets, whatever a family guards besides: they lead calls or data elsewhere."""
+
 
 def fit(phone: Phone, model: Model) -> tuple[Phone, tuple[Warning_, ...]]:
     """Return the phone as its model can be it: lines, keys and codecs that it has, each cut warned of."""
@@ -36,10 +44,12 @@ def admit(phone: Phone, family: Family) -> tuple[Phone, tuple[Warning_, ...]]:
     spec, guarded = family.spec, family.spec.guarded + family.brand.spec.guarded
     admitted = []
     for one in phone.parameters:
-        guard = next((g for g in guarded if re.fullmatch(g, one.name, re.IGNORECASE)), None)
-        if not re.fullmatch(spec.parameter_name, one.name):
+        # A space at its end or a second one is the same name to a phone, and another one to us.
+        if not re.fullmatch(spec.parameter_name, one.name) or one.name != " ".join(one.name.split()):
             warnings.append(Warning_("parameter", f"{one.source}: {one.name[:100]}: no name of a parameter"))
-        elif guard is not None and not one.trusted:
+        elif not one.trusted and (
+            GUARDED.search(one.name) or any(re.fullmatch(g, one.name, re.IGNORECASE) for g in guarded)
+        ):
             warnings.append(
                 Warning_("parameter_guarded", f"{one.source}: {one.name}: operators alone may set it")
             )

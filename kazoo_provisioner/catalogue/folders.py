@@ -40,7 +40,16 @@ class Folders:
 
     def find(self, name: str) -> list[Path]:
         """Return the files of a name (``brand/family/family.yaml``), the one that counts first."""
-        return [path for folder in self.all if (path := folder.path / name).is_file()]
+        return [path for folder in self.all if (path := folder.path / name).is_file() and self.holds(path)]
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one of these folders': its digest sees no linked folders, and no link leads out of the sandbox."""
+        folder = self.of(path)
+        if folder is None or any(
+            one.is_symlink() for one in path.parents if one != folder.path and one.is_relative_to(folder.path)
+        ):
+            return False
+        return folder.trusted or path.resolve().is_relative_to(folder.path.resolve())
 
     def families(self) -> list[str]:
         """Return every ``brand/family`` that has a family.yaml in some folder."""

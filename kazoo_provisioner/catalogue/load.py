@@ -128,6 +128,8 @@ def _brand(folders: Folders, brand: str) -> Brand:
         for file in spec.files:
             if file.scope not in ("brand", "account") or file.models:
                 raise _wrong(path, "files", file.name, "a brand's files are of scope brand or account")
+            if not re.fullmatch(r"[^/]+\.j2", file.template):
+                raise _wrong(path, "files", file.template, "a brand's templates are <brand>/<name>.j2")
             if file.syntax is None:
                 raise _wrong(path, "files", file.name, "syntax: say which")
             if "{" in file.name:

@@ -28,7 +28,7 @@ from kazoo_provisioner.render.errors import (
     without_secrets,
 )
 from kazoo_provisioner.render.formats import SYNTAXES, Syntax, plain, xml
-from kazoo_provisioner.render.loader import Generator, Loader
+from kazoo_provisioner.render.loader import Generator, Loader, Taken
 
 _SAFE_FILTERS = (
     "abs", "batch", "capitalize", "count", "default", "d", "first", "float", "format", "int", "items", "join",
@@ -109,12 +109,18 @@ class Once:
     LIMIT = 10_000
 
     def __init__(self) -> None:
+        self.seeing: set[str] = set()
+        """Templates that see a phone: macros of theirs could print it."""
         self._made: dict[tuple[object, ...], str] = {}
 
     def __call__(self, macro: Macro, *arguments: object) -> str:
         """Return what the macro makes of the arguments."""
         if not isinstance(macro, Macro) or not all(isinstance(one, int | Model) for one in arguments):
             raise PrintedError("once() takes a macro, and numbers and the model for it")
+        if macro._func.__globals__["name"] in self.seeing:  # noqa: SLF001 - the template that it was compiled in
+            raise PrintedError(
+                "once() takes a macro that another template imports: one of its own sees the phone"
+            )
         # Models and compiled templates live as long as this does.
         named = [one if isinstance(one, int) else (id(one),) for one in arguments]
         key = (macro._func.__code__, *named)  # noqa: SLF001 - a macro is made anew for each file, its code is not
@@ -151,13 +157,14 @@ class Renderer:
     def __init__(self, catalogue: Catalogue, only: Collection[str] | None = None) -> None:
         self.catalogue = catalogue
         self._loader = Loader(catalogue.folders)
+        self._once = {(name, trusted): Once() for name in SYNTAXES for trusted in (True, False)}
         self._environments = {
             (name, trusted): self._environment(syntax, trusted=trusted)
             for name, syntax in SYNTAXES.items()
             for trusted in (True, False)
         }
         self._templates: dict[tuple[str, str], jinja2.Template] = {}
-        self._known: dict[tuple[str, str], tuple[Folder | None, list[str | None]]] = {}
+        self._known: dict[tuple[str, str], tuple[Folder | None, list[Taken]]] = {}
         for owner in catalogue.owners:
             if only is not None and owner.id not in only:
                 continue
@@ -250,7 +257,7 @@ class Renderer:
         environment.globals = {
             "range": range if trusted else safe_range,
             "namespace": jinja2.utils.Namespace,
-            "once": Once(),
+            "once": self._once[syntax.name, trusted],
         }
         return environment
 
@@ -260,31 +267,33 @@ class Renderer:
         If any of these lies in a folder that is not trusted, all are rendered in Jinja's sandbox.
         """
         syntax, first = _syntax_name(family, file), f"{family.folder}/{file.template}"
-        waiting, seen, trusted = [first], set(), True
+        waiting, seen, trusted = [(first, True)], dict[str, bool](), True
         while waiting:
-            where = waiting.pop()
-            if where in seen:
+            where, sees = waiting.pop()
+            if where in seen and (seen[where] or not sees):
                 continue
-            seen.add(where)
+            seen[where] = sees
             with compiling(where):
-                folder, names = self._references(syntax, where)
+                folder, takes = self._references(syntax, where)
                 trusted = trusted and folder is not None and folder.trusted
-                waiting += [_allowed(family, name, where) for name in names]
-                if lacking := self._loader.lacks(self._environments[syntax, True], where) if names else None:
+                waiting += [(_allowed(family, one.name, where), sees and one.sees) for one in takes]
+                if lacking := self._loader.lacks(self._environments[syntax, True], where) if takes else None:
                     raise RenderError(
                         f"{where}: fills a block {lacking[0]!r} that {lacking[1]} does not have"
                     )
+        environment = self._environments[syntax, trusted]
+        self._once[syntax, trusted].seeing.update(where for where, sees in seen.items() if sees)
         for where in seen:
             with compiling(where):
-                self._environments[syntax, trusted].get_template(where)
-        self._templates[syntax, first] = self._environments[syntax, trusted].get_template(first)
+                environment.get_template(where)
+        self._templates[syntax, first] = environment.get_template(first)
 
-    def _references(self, syntax: str, where: str) -> tuple[Folder | None, list[str | None]]:
-        """Return the folder that a template lies in, and the names of those that it takes in."""
+    def _references(self, syntax: str, where: str) -> tuple[Folder | None, list[Taken]]:
+        """Return the folder that a template lies in, and what it takes in."""
         key = syntax, where
         if key not in self._known:
-            path, names = self._loader.takes_in(self._environments[syntax, True], where)
-            self._known[key] = self.catalogue.folders.of(path), names
+            path, takes = self._loader.takes_in(self._environments[syntax, True], where)
+            self._known[key] = self.catalogue.folders.of(path), takes
         return self._known[key]
 
     def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:

@@ -1,12 +1,12 @@
 """The search path of a catalogue as Jinja sees it."""
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.loaders import split_template_path
 
@@ -42,6 +42,26 @@ class Generator(CodeGenerator):
         return not frame.eval_ctx.volatile and finalize.src is not None
 
 
+class Taken(NamedTuple):
+    """A template that another takes in: its name, None where that is computed; `sees`: it sees what the other does."""
+
+    name: str | None
+    sees: bool
+
+
+_TAKING = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+
+
+def _taken(node: Any) -> Iterator[Taken]:
+    sees = isinstance(node, nodes.Extends) or bool(node.with_context)
+    named = node.template
+    parts = named.items if isinstance(named, nodes.Tuple | nodes.List) else [named]
+    for part in parts:
+        value = part.value if isinstance(part, nodes.Const) else None
+        for one in value if isinstance(value, list | tuple) else (value,):
+            yield Taken(one if isinstance(one, str) else None, sees)
+
+
 class Loader(jinja2.BaseLoader):
     """Finds templates, and parses each once: to look what it takes in, and to compile it."""
 
@@ -61,7 +81,7 @@ class Loader(jinja2.BaseLoader):
             roots, parts = [self._folders.shipped], parts[1:]
         for root in roots:
             path = root.joinpath(*parts)
-            if path.is_file():
+            if path.is_file() and self._folders.holds(path):
                 return path
         raise jinja2.TemplateNotFound(name)
 
@@ -78,8 +98,8 @@ class Loader(jinja2.BaseLoader):
             self._parsed[key] = environment.parse(path.read_text(encoding="utf-8"), name, str(path)), path
         return self._parsed[key]
 
-    def takes_in(self, environment: jinja2.Environment, name: str) -> tuple[Path, list[str | None]]:
-        """Return a template's file and the names of what it includes, imports or extends; None: one it computes.
+    def takes_in(self, environment: jinja2.Environment, name: str) -> tuple[Path, list[Taken]]:
+        """Return a template's file, and what it includes, imports or extends.
 
         Raises:
             jinja2.TemplateError, UnicodeDecodeError: see `parsed`.
@@ -87,7 +107,7 @@ class Loader(jinja2.BaseLoader):
         tree, path = self.parsed(environment, name)
         # To walk a tree is slow, and most take in nothing.
         words = _WORDS.search(path.read_text(encoding="utf-8"))
-        return path, list(meta.find_referenced_templates(tree)) if words else []
+        return path, [taken for node in tree.find_all(_TAKING) for taken in _taken(node)] if words else []
 
     def lacks(self, environment: jinja2.Environment, name: str) -> tuple[str, str] | None:
         """Return a block that a template fills and the one it extends, which has no such block; None: all is well.

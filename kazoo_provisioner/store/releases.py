@@ -275,6 +275,14 @@ class Releases:
         )
         return [row[0] for row in rows]
 
+    def accounts_with(self, owner: str) -> list[str]:
+        """Return the accounts that have phones of a family (`brand/family`) or brand (`brand`)."""
+        rows = self._db.execute(
+            "SELECT DISTINCT account FROM phone WHERE device<>'' AND (family=? OR substr(family, 1, ?)=?)",
+            (owner, len(owner) + 1, f"{owner}/"),
+        )
+        return [row[0] for row in rows]
+
     def with_problem(self) -> list[str]:
         """Return the subjects that have a problem."""
         return [row[0] for row in self._db.execute("SELECT subject FROM phone WHERE problem IS NOT NULL")]

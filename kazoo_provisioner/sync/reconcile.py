@@ -136,6 +136,7 @@ class Reconciler:
             tell(f"{kind}_rendered", subject=rest, outcome=outcome, ms=ms, waited_ms=waited)
 
     def _failed(self, due: Due, problem: str, detail: str, now: int) -> None:
+        self._marked = set()  # what was marked meanwhile was undone with the rest
         delay = self._store.queue.postpone(due, now)
         kind, _, rest = due.subject.partition("/")
         account, _, device = rest.partition("/")

@@ -26,10 +26,16 @@ def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings,
         for family in sorted(known.keys() | current.keys()):
             if known.get(family) == current.get(family):
                 continue
+            # Its phonebooks, also where it had none. A name can pass to it from another: who serves nothing yet goes
+            # first, so that the name is never gone.
+            own = {f"common/{family}", *(f"book/{a}/{family}" for a in store.releases.accounts_with(family))}
+            new = {subject for subject in own if not store.releases.is_serving(subject)}
+            _mark(store, new, "template", family, current.get(family, "removed"), now - 1)
+            _mark(store, own - new, "template", family, current.get(family, "removed"), now)
             # The whole brand: a list of models in a document can now mean another family's.
-            subjects = {f"common/{family}", *store.releases.phones_of_brand(family.partition("/")[0])}
+            subjects = set(store.releases.phones_of_brand(family.partition("/")[0])) - own
             _mark(store, subjects, "template", family, current.get(family, "removed"), now)
-            marked |= subjects
+            marked |= subjects | own
             if family in current:
                 store.set_meta(_FAMILY + family, current[family])
             else:

@@ -121,6 +121,48 @@ def test_another_family_is_out_of_reach_by_any_way(own, shipped):
             made(found(own, shipped))
 
 
+def test_a_link_leads_nowhere(own, shipped, tmp_path):
+    """Out of a folder that is not trusted; and through a linked folder, which no digest would see."""
+    (tmp_path / "secret.yaml").write_text("password: x\n")
+    (own / "acme" / "x1" / "secret.j2").symlink_to(tmp_path / "secret.yaml")
+    (own / "acme" / "x1" / "phone.j2").write_text('{% include "acme/x1/secret.j2" %}')
+    with pytest.raises(RenderError, match="no such template"):
+        made(found(own, shipped))
+    assert made(found(own, shipped, trusted=True)) == "password: x\n"
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.j2").write_text("a = 1\n")
+    (own / "acme" / "x1" / "parts").symlink_to(tmp_path / "parts")
+    (own / "acme" / "x1" / "phone.j2").write_text('{% include "acme/x1/parts/a.j2" %}')
+    for trusted in (True, False):
+        with pytest.raises(RenderError, match="no such template"):
+            made(found(own, shipped, trusted=trusted))
+
+
+def test_a_block_that_the_extended_template_lacks_is_said(own, shipped):
+    (own / "acme" / "x1" / "phone.j2").write_text(
+        '{% extends "shipped/acme/x1/phone.j2" %}{% block moer %}mine = 1\n{% endblock %}\n'
+    )
+    with pytest.raises(RenderError, match="fills a block 'moer' that shipped/acme/x1/phone"):
+        made(found(own, shipped))
+
+
+def test_a_brands_digest_covers_its_file(shipped):
+    before = load(shipped).digests
+    (shipped / "acme" / "brand.yaml").write_text("name: Other\n")
+    after = load(shipped).digests
+    assert all(before[name] != after[name] for name in ("acme", "acme/x1"))
+
+
+def test_a_brands_templates_lie_where_its_digest_sees_them(shipped):
+    (shipped / "acme" / "brand.yaml").write_text(
+        "name: Acme\nfiles: [{name: a.cfg, template: x1/phone.j2, scope: brand, syntax: key-value}]\n"
+    )
+    with pytest.raises(
+        CatalogueError, match=r"brand.yaml: line 2: files: x1/phone.j2: a brand's templates are"
+    ):
+        load(shipped)
+
+
 REAL = load()
 FREE = [family for family in REAL.families.values() if family.spec.parameter]
 

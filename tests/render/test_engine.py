@@ -275,11 +275,9 @@ def test_the_version_of_the_code_covers_the_time_zones(monkeypatch):
 
 
 def test_once_makes_the_same_as_the_macro_and_asks_it_once(tmp_path):
-    engine, model = renderer(
-        tmp_path,
-        "{% macro unset(first, end, model) %}{% for n in range(first, end) %}key.{{ n }} = {{ model.id }}\n{% endfor %}{% endmacro %}\n"
-        "a = {{ phone.name }}\n{{ once(unset, 1, 3, model) }}",
-    )
+    unset = "{% macro unset(first, end, model) %}{% for n in range(first, end) %}key.{{ n }} = {{ model.id }}\n{% endfor %}{% endmacro %}\n"
+    phone = '{% from "acme/x1/keys.j2" import unset %}\na = {{ phone.name }}\n{{ once(unset, 1, 3, model) }}'
+    engine, model = renderer(tmp_path, {"phone.j2": phone, "keys.j2": unset})
     expected = b"key.1 = x10\nkey.2 = x10\n"
     (first,) = engine.phone_files(PHONE, model)
     assert expected in first.data
@@ -299,16 +297,35 @@ def test_once_refuses_what_is_of_one_phone(tmp_path, argument):
     assert "Front desk" not in says
 
 
+LEAK = "{% macro m(n) %}a = {{ phone.lines[0].password }}\n{% endmacro %}\n"
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        LEAK + "{{ once(m, 1) }}",
+        '{% from "acme/x1/leak.j2" import m with context %}{{ once(m, 1) }}',
+        '{% import "acme/x1/leak.j2" as leak with context %}{{ once(leak.m, 1) }}',
+        '{% include "acme/x1/uses.j2" %}',
+        '{% from "acme/x1/leak.j2" import m %}{{ once(m, 1) }}',
+    ],
+    ids=["own", "from with context", "import with context", "included", "imported"],
+)
+def test_once_never_gives_one_phones_secret_to_another(tmp_path, phone):
+    """A macro that sees the phone is refused, and one of an imported template does not see it."""
+    files = {"phone.j2": phone, "leak.j2": LEAK, "uses.j2": LEAK + "{{ once(m, 1) }}"}
+    says = failure(tmp_path, files)
+    assert "once() takes a macro that another template imports" in says or "'phone' is undefined" in says
+
+
 def test_once_wants_a_macro(tmp_path):
     assert "once() takes a macro" in failure(tmp_path, "{{ once(range, 3) }}\n")
 
 
 def test_once_does_not_grow_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(Once, "LIMIT", 10)
-    engine, model = renderer(
-        tmp_path,
-        "{% macro m(n) %}{{ n }}{% endmacro %}\n{% for n in range(35) %}a{{ n }} = {{ once(m, n) }}\n{% endfor %}",
-    )
+    phone = '{% from "acme/x1/m.j2" import m %}\n{% for n in range(35) %}a{{ n }} = {{ once(m, n) }}\n{% endfor %}'
+    engine, model = renderer(tmp_path, {"phone.j2": phone, "m.j2": "{% macro m(n) %}{{ n }}{% endmacro %}\n"})
     (file,) = engine.phone_files(PHONE, model)
     assert b"a34 = 34" in file.data
     assert len(engine._environments["key-value", True].globals["once"]._made) <= 10

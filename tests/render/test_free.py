@@ -89,6 +89,22 @@ def test_a_value_the_syntax_lacks_is_left_out_and_said(tmp_path):
     assert became["B"].startswith("not used: its value holds a double quote")
 
 
+@pytest.mark.parametrize("name", ["a b ", " a b", "a  b", "a b\u00a0"])
+def test_a_name_is_one_name(tmp_path, name):
+    """A phone would read these as the name that is guarded or ours."""
+    changes = {"parameter_name": "[a-z][a-z ]*", "guarded": ["a b"]}
+    text, became, warned = made(tmp_path, "{{ parameters }}\nz = 1\n", one(name), **changes)
+    assert (text, became, warned) == ("z = 1\n", {}, ["parameter"])
+
+
+@pytest.mark.parametrize(
+    "name", ["sip_server", "edk.1.action", "remote_phonebook.1.url", "x.password", "Telnet_On"]
+)
+def test_some_words_are_guarded_everywhere(tmp_path, name):
+    assert made(tmp_path, "{{ parameters }}\nz = 1\n", one(name))[2] == ["parameter_guarded"]
+    assert made(tmp_path, "{{ parameters }}\nz = 1\n", one(name, trusted=True))[2] == []
+
+
 def test_a_family_without_a_form_takes_none(tmp_path):
     text, became, _ = made(tmp_path, "a = 1\n", one("b"), parameter=None)
     assert text == "a = 1\n"
