@@ -78,6 +78,7 @@ The map of the package. Arrows point down: a room knows those below it, never it
       folders         where templates are looked for
       load            vendor_templates/ into a catalogue
       table           docs/models.md
+      settled         whether settings name brands and models that there are
       identify        who asks, by User-Agent and file name: hints
       fit             a phone cut down to what its model can do
     model           Kazoo's documents into a frozen Phone, pure

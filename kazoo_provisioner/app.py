@@ -66,8 +66,12 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
     Raises:
         CatalogueError: with everything that is wrong in it.
+        SettingsError: a folder of templates is not there.
     """
     folders = [Folder(one.path, one.trusted) for one in settings.templates.folders]
+    for one in folders:
+        if not one.path.is_dir():
+            raise SettingsError(f"templates.folders: {one.path}: no such folder")
     return load([*folders, *([Folder(BUNDLED)] if settings.templates.shipped else [])])
 
 

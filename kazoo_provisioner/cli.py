@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from kazoo_provisioner import app, logs, tail
 from kazoo_provisioner.catalogue.load import CatalogueError
+from kazoo_provisioner.catalogue.settled import wrong_settings
 from kazoo_provisioner.catalogue.table import markdown
 from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
 from kazoo_provisioner.model.merge import Cannot
@@ -175,7 +176,7 @@ def check(config: Path, ask: bool) -> None:  # noqa: FBT001 - click passes optio
     with _errors():
         settings = app.read_settings(config)
         catalogue = app.catalogue_of(settings)
-        found = collapsed(problems(Renderer(catalogue)))
+        found = wrong_settings(catalogue, settings.phones) + collapsed(problems(Renderer(catalogue)))
         source = settings.source
         app.source_of(settings)
         if source.type == "directory" and not source.path.is_dir():

@@ -342,3 +342,25 @@ def test_the_example_of_the_help_works() -> None:
     assert "config/sample.yaml" in said
     assert (ROOT / "config" / "sample.yaml").is_file()
     assert "-c sample/" not in said
+
+
+def test_check_looks_at_what_settings_say_of_brands_and_models(tmp_path: Path) -> None:
+    """A misspelt brand or model would never count, and nobody would hear of it."""
+    (tmp_path / "dbs").mkdir()
+    parameters = {"acmee": {"a": 1}, "acme/one9": {"a": 1}, "acme": {"a.b": 1}}
+    layer = {
+        "public_url": "http://x/p",
+        "firmware": {"acme/nine": {"url": "http://x"}},
+        "parameters": parameters,
+    }
+    result = run("check", "-c", str(config(tmp_path, tmp_path / "dbs", phones={"default": layer})))
+    assert result.exit_code == 2
+    for said in (
+        "phones.default.firmware.acme/nine: no brand, brand/family or brand/model we know",
+        "phones.default.parameters.acmee: no brand", "phones.default.parameters.acme/one9: no brand",
+        "phones.default.parameters.acme: these phones take no parameters by name",
+    ):  # fmt: skip
+        assert said in result.output
+    missing = {"folders": [{"path": str(tmp_path / "nope")}], "shipped": True}
+    result = run("check", "-c", str(config(tmp_path, tmp_path / "dbs", templates=missing)))
+    assert f"templates.folders: {tmp_path / 'nope'}: no such folder" in result.output
