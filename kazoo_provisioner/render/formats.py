@@ -303,7 +303,10 @@ SYNTAXES = {
         Syntax(
             "set",
             _quoted,
-            _lines(r'SET (?P<name>[A-Za-z0-9_]+) "(?P<value>[^"]*)"', 'SET NAME "value"'),
+            _lines(
+                r'(?:SET (?=[A-Z0-9_]+ ")|(?=GET [^ "]+$))(?P<name>[A-Z0-9_]+) "?(?P<value>[^"]*)"?',
+                'SET NAME "value" or GET name',
+            ),
             lacks=_QUOTE,
         ),
         Syntax("fanvil-text", plain, parse_fanvil_text),
