@@ -26,16 +26,7 @@ def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings,
         for family in sorted(known.keys() | current.keys()):
             if known.get(family) == current.get(family):
                 continue
-            # Its phonebooks, also where it had none. A name can pass to it from another: who serves nothing yet goes
-            # first, so that the name is never gone.
-            own = {f"common/{family}", *(f"book/{a}/{family}" for a in store.releases.accounts_with(family))}
-            new = {subject for subject in own if not store.releases.is_serving(subject)}
-            _mark(store, new, "template", family, current.get(family, "removed"), now - 1)
-            _mark(store, own - new, "template", family, current.get(family, "removed"), now)
-            # The whole brand: a list of models in a document can now mean another family's.
-            subjects = set(store.releases.phones_of_brand(family.partition("/")[0])) - own
-            _mark(store, subjects, "template", family, current.get(family, "removed"), now)
-            marked |= subjects | own
+            marked |= _mark_owner(store, family, current.get(family, "removed"), now)
             if family in current:
                 store.set_meta(_FAMILY + family, current[family])
             else:
@@ -63,6 +54,19 @@ def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings,
     if marked:
         log.info("rerender_marked", subjects=len(marked))
     return len(marked)
+
+
+def _mark_owner(store: Store, owner: str, rev: str, now: int) -> set[str]:
+    """Mark what a family or brand makes, and the phones of the brand; return it."""
+    # Its phonebooks, also where it had none. A name can pass to it from another: who serves nothing yet goes first, so
+    # that the name is never gone.
+    own = {f"common/{owner}", *(f"book/{account}/{owner}" for account in store.releases.accounts_with(owner))}
+    new = {subject for subject in own if not store.releases.is_serving(subject)}
+    _mark(store, new, "template", owner, rev, now - 1)
+    # The whole brand: a list of models in a document can now mean another family's.
+    rest = (own | set(store.releases.phones_of_brand(owner.partition("/")[0]))) - new
+    _mark(store, rest, "template", owner, rev, now)
+    return new | rest
 
 
 def _mark(store: Store, subjects: set[str], kind: str, ref: str, rev: str, now: int) -> None:

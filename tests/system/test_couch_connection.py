@@ -28,6 +28,7 @@ def checked(tmp_path: Path, source: str) -> subprocess.CompletedProcess[str]:
     """`check --source`, and that it never says the password."""
     config = tmp_path / "check.yaml"
     config.write_text(f"source: {source}\n{PHONES}")
+    config.chmod(0o600)  # or that would be noted too
     done = command("check", "--source", config=config)
     assert PASSWORD not in done.stdout + done.stderr
     return done
