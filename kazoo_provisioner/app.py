@@ -6,7 +6,6 @@ Readers answer phones, the writer follows documents and renders. The supervisor 
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from kazoo_provisioner import logs
 from kazoo_provisioner.catalogue.folders import BUNDLED, Folder
 from kazoo_provisioner.catalogue.identify import Identifier
 from kazoo_provisioner.catalogue.load import Catalogue, CatalogueError, load
-from kazoo_provisioner.processes import run_child
+from kazoo_provisioner.processes import keep_hangups, run_child
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.render.errors import RenderError
 from kazoo_provisioner.settings import LogSettings, Settings
@@ -188,7 +187,7 @@ def child(
     role: str, number: int, config: Path, store: Path, alive: int, beat: int, sockets: list[int]
 ) -> int:
     """Run a child process; return its exit code. `number` says which reader it is, from 1."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    keep_hangups()
     logs.configure(LogSettings(), role, quiet=role == "renderer")
     try:
         settings = read_settings(config)

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import re
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from kazoo_provisioner.catalogue.settled import wrong_settings
 from kazoo_provisioner.catalogue.table import markdown
 from kazoo_provisioner.model.ids import Mac, account_of_db, parse_account_id, parse_mac
 from kazoo_provisioner.model.merge import Cannot
+from kazoo_provisioner.processes import keep_hangups
 from kazoo_provisioner.render.check import collapsed, problems
 from kazoo_provisioner.render.engine import File, Renderer
 from kazoo_provisioner.settings import Settings
@@ -123,7 +123,7 @@ def serve(config: Path, web_workers: int | None, hints: bool) -> None:  # noqa: 
     """
     with _errors():
         os.umask(0o077)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+        keep_hangups()
         settings = app.read_settings(config)
         if web_workers:
             settings = replace(settings, web=replace(settings.web, workers=web_workers))

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -143,6 +144,22 @@ class Child:
                 await self._process.wait()
 
 
+_hung_up = threading.Event()
+
+
+def keep_hangups() -> None:
+    """From now on a SIGHUP is kept until there is something to reload: to load templates takes a second."""
+    signal.signal(signal.SIGHUP, lambda *_: _hung_up.set())
+
+
+def on_hangups(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call this on SIGHUP; at once, where one was kept."""
+    loop.add_signal_handler(signal.SIGHUP, call)
+    if _hung_up.is_set():
+        _hung_up.clear()
+        loop.call_soon(call)
+
+
 async def run_child(
     alive: int,
     work: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
@@ -169,7 +186,7 @@ async def run_child(
     loop.add_reader(alive, supervisor_gone)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    on_hangups(loop, on_hangup)
     if beat >= 0:
         os.set_blocking(beat, False)
         live()

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from kazoo_provisioner import app
-from kazoo_provisioner.processes import Child
+from kazoo_provisioner.processes import Child, on_hangups
 from kazoo_provisioner.render.check import problems
 from kazoo_provisioner.render.engine import Renderer
 from kazoo_provisioner.settings import Settings, WebSettings
@@ -95,7 +95,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hangup, loop)
+        on_hangups(loop, lambda: self._hangup(loop))
         addresses = [_url(one) for one in sockets]
         log.info(
             "started", listen=addresses, readers=len(self._children) - 1, source=self._settings.source.type,

@@ -1,6 +1,7 @@
 """The whole service on a folder of dumps, as an operator and phones see it."""
 
 import json
+import os
 import signal
 import socket
 import time
@@ -348,3 +349,22 @@ def test_explain_answers_why_there_was_a_404(tmp_path: Path, folder: Folder) -> 
         assert "unusable_value: sip.password holds a control character" in bad
         assert "secret-" not in bad + twin + wrong
     assert not templates.exists()
+
+
+def test_a_hangup_during_the_start_is_not_lost(tmp_path: Path, folder: Folder) -> None:
+    """To load templates takes a second: what was changed meanwhile counts, whenever the SIGHUP comes."""
+    fleet(folder, 1, 2)
+    extra = "phones: {default: {public_url: 'http://old.example.com/p'}}\n"
+    with Service(tmp_path / "service", folder.root, extra) as service:
+        service.wait("synced")
+        path = f"/p/{account_id(0)}/{mac(1)}.cfg"
+        before = "old"
+        for number in range(4):
+            os.kill(service.pids("writer"), signal.SIGKILL)
+            service.wait("process_started", role="writer")
+            time.sleep(0.3 * number)  # while it starts, wherever it is then
+            after = f"new{number}"
+            service.config.write_text(service.config.read_text().replace(before, after))
+            service.signal(signal.SIGHUP)
+            service.until(path, lambda got, after=after: f"{after}.example.com".encode() in got.body)
+            before = after
