@@ -32,6 +32,7 @@ from kazoo_provisioner.store.writer import Store
 from kazoo_provisioner.sync.ahead import Ahead, helpers, render_ahead
 from kazoo_provisioner.sync.reconcile import Reconciler
 from kazoo_provisioner.sync.run import SYNCED, Writer
+from kazoo_provisioner.sync.versions import in_use
 from kazoo_provisioner.web.api import Api
 from kazoo_provisioner.web.notes import Notes
 from kazoo_provisioner.web.paths import Paths
@@ -72,6 +73,22 @@ def catalogue_of(settings: Settings) -> Catalogue:
         if not one.path.is_dir():
             raise SettingsError(f"templates.folders: {one.path}: no such folder")
     return load([*folders, *([Folder(BUNDLED)] if settings.templates.shipped else [])])
+
+
+def check_templates(settings: Settings, catalogue: Catalogue) -> None:
+    """Compile every template, unless the store says that these were used before: then they did compile.
+
+    Raises:
+        RenderError: one does not.
+    """
+    with contextlib.suppress(StoreError, OSError):
+        store = Store(settings.store.path, read_only=True)
+        try:
+            if in_use(store, catalogue):
+                return
+        finally:
+            store.close()
+    Renderer(catalogue)
 
 
 def source_of(settings: Settings) -> Source:
@@ -148,7 +165,8 @@ def _reload(config: Path, server: Server, notes: Notes) -> None:
 
 async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     """Be the writer process."""
-    renderer = Renderer(catalogue_of(settings))
+    # The supervisor compiled all of them; here each is compiled when it is first used.
+    renderer = Renderer(catalogue_of(settings), ())
     store = Store(settings.store.path, settings.store.history)
     ahead = None
     if store.meta(SYNCED) is None:
@@ -159,7 +177,7 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
     def reload() -> None:
         try:
             new = read_settings(config)
-            writer.reload(Renderer(catalogue_of(new)), new.phones)
+            writer.reload(Renderer(catalogue_of(new), ()), new.phones)
         except REFUSED as error:
             log.error("reload_refused", problem=str(error))
 
@@ -178,7 +196,7 @@ async def run_writer(config: Path, settings: Settings, alive: int) -> None:
 
 def run_renderer(settings: Settings) -> None:
     """Be one of the processes that render ahead of the first pass; ends with its input."""
-    renderer = Renderer(catalogue_of(settings))
+    renderer = Renderer(catalogue_of(settings), ())
     store = Store(settings.store.path, read_only=True)
     render_ahead(Reconciler(store, renderer, settings.phones), sys.stdin.buffer, sys.stdout.buffer)
 

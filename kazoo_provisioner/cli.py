@@ -129,7 +129,7 @@ def serve(config: Path, web_workers: int | None, hints: bool) -> None:  # noqa: 
             settings = replace(settings, web=replace(settings.web, workers=web_workers))
         logs.configure(settings.log, "supervisor")
         catalogue = app.catalogue_of(settings)
-        Renderer(catalogue)  # a broken template is found now, not in a child,
+        app.check_templates(settings, catalogue)  # a broken template is found now, not in a child,
         app.source_of(settings)  # and so are certificates
         asyncio.run(Supervisor(config, settings, catalogue.digests, _print_hints if hints else None).run())
 

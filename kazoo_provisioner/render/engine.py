@@ -148,7 +148,7 @@ def _no_text(value: Any) -> str:
 
 
 class Renderer:
-    """All templates of a catalogue, or of the families named, compiled once.
+    """All templates of a catalogue, or of the families named, compiled once; the others when they are first used.
 
     Raises:
         RenderError: a template does not compile.
@@ -297,7 +297,11 @@ class Renderer:
         return self._known[key]
 
     def _template(self, family: Family | Brand, file: FileSpec) -> jinja2.Template:
-        return self._templates[_syntax_name(family, file), f"{family.folder}/{file.template}"]
+        key = _syntax_name(family, file), f"{family.folder}/{file.template}"
+        if key not in self._templates:
+            self._compile_all(family, file)
+            self._loader.forget()
+        return self._templates[key]
 
     def _render(self, family: Family | Brand, file: FileSpec, name: str, context: dict[str, Any]) -> File:
         return self._file(file, name, self._text(family, file, name, context))

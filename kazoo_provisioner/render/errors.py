@@ -32,6 +32,8 @@ def compiling(where: str) -> Iterator[None]:
         raise RenderError(f"{error.name or where} line {error.lineno}: {error.message}") from None
     except jinja2.TemplateNotFound as error:
         raise RenderError(f"{where}: no such template: {error}") from None
+    except OSError as error:
+        raise RenderError(f"{where}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise RenderError(f"{where}: is not UTF-8 text") from None
 

@@ -68,6 +68,13 @@ class Loader(jinja2.BaseLoader):
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._parsed: dict[tuple[int, str], tuple[nodes.Template, Path]] = {}
+        # Read now, though compiled later: an edit counts when it is told of, and not in parts.
+        self._read = {
+            path: path.read_bytes()
+            for one in folders.all
+            for path in one.path.glob("*/**/*.j2")
+            if path.is_file()
+        }
 
     def find(self, name: str) -> Path:
         """Return the file of a template.
@@ -81,7 +88,7 @@ class Loader(jinja2.BaseLoader):
             roots, parts = [self._folders.shipped], parts[1:]
         for root in roots:
             path = root.joinpath(*parts)
-            if path.is_file() and self._folders.holds(path):
+            if (path in self._read or path.is_file()) and self._folders.holds(path):
                 return path
         raise jinja2.TemplateNotFound(name)
 
@@ -95,8 +102,12 @@ class Loader(jinja2.BaseLoader):
         key = id(environment), name
         if key not in self._parsed:
             path = self.find(name)
-            self._parsed[key] = environment.parse(path.read_text(encoding="utf-8"), name, str(path)), path
+            self._parsed[key] = environment.parse(self._text(path), name, str(path)), path
         return self._parsed[key]
+
+    def _text(self, path: Path) -> str:
+        data = self._read.get(path)
+        return (path.read_bytes() if data is None else data).decode("utf-8").replace("\r\n", "\n")
 
     def takes_in(self, environment: jinja2.Environment, name: str) -> tuple[Path, list[Taken]]:
         """Return a template's file, and what it includes, imports or extends.
@@ -106,7 +117,7 @@ class Loader(jinja2.BaseLoader):
         """
         tree, path = self.parsed(environment, name)
         # To walk a tree is slow, and most take in nothing.
-        words = _WORDS.search(path.read_text(encoding="utf-8"))
+        words = _WORDS.search(self._text(path))
         return path, [taken for node in tree.find_all(_TAKING) for taken in _taken(node)] if words else []
 
     def lacks(self, environment: jinja2.Environment, name: str) -> tuple[str, str] | None:

@@ -17,12 +17,24 @@ _FAMILY = "version/family/"
 _SETTINGS = "version/settings"
 
 
+def in_use(store: Store, catalogue: Catalogue) -> bool:
+    """Whether the store was rendered with these very templates and this code: they compiled, and made what they should."""
+    return {key.removeprefix(_FAMILY): value for key, value in store.notes(_FAMILY).items()} == _current(
+        catalogue
+    )
+
+
+def _current(catalogue: Catalogue) -> dict[str, str]:
+    code = code_version()
+    return {name: f"{digest}.{code}" for name, digest in catalogue.digests.items()}
+
+
 def mark_what_is_new(store: Store, catalogue: Catalogue, phones: PhonesSettings, now: int) -> int:
     """Compare what the store was rendered with to what there is now; mark what differs; return how many."""
     marked: set[str] = set()
     with store.transaction():
         known = {key.removeprefix(_FAMILY): value for key, value in store.notes(_FAMILY).items()}
-        current = {name: f"{digest}.{code_version()}" for name, digest in catalogue.digests.items()}
+        current = _current(catalogue)
         for family in sorted(known.keys() | current.keys()):
             if known.get(family) == current.get(family):
                 continue

@@ -92,9 +92,9 @@ class Cluster:
         return await handler(request)
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-        for node in self._nodes:
-            await node.close()
+        # All of it, also when whoever waits here is cancelled once more.
+        closing = [self._session.close(), *(node.close() for node in self._nodes)]
+        await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
 
     @property
     def url(self) -> str:
