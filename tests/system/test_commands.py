@@ -152,9 +152,9 @@ def test_without_an_account_where_one_is_required(tmp_path: Path, folder: Folder
 
 
 def test_explain_says_what_a_running_service_answers(tmp_path: Path, folder: Folder) -> None:
+    folder.put(db_of_account(HERE), kazoo.device("real", mac(7)))
     with Service(tmp_path / "service", folder.root) as service:
-        folder.put(db_of_account(HERE), kazoo.device("real", mac(7)))
-        service.wait("synced")
+        service.wait("synced")  # from here on it is served: no older request of it is in the log
         service.until(f"/p/{HERE}/{mac(7)}.cfg", lambda got: got.status == 200)
         for path in (f"/p/{HERE}/{mac(7)}.cfg", f"/p/{mac(2)}.cfg", f"/p/{OTHER}/{mac(7)}.cfg", "/p/nothing"):
             (first, *_) = explain(service.config, service.base + path)
