@@ -127,7 +127,8 @@ class Loader(jinja2.BaseLoader):
         """
         tree, _ = self.parsed(environment, name)
         parent = next((one.template for one in tree.body if isinstance(one, nodes.Extends)), None)
-        if not isinstance(parent, nodes.Const):
+        fills = [one.name for one in tree.body if isinstance(one, nodes.Block)]
+        if not isinstance(parent, nodes.Const) or not fills:
             return None
         there: set[str] = set()
         above: str | None = str(parent.value)
@@ -136,7 +137,7 @@ class Loader(jinja2.BaseLoader):
             there |= {block.name for block in body.find_all(nodes.Block)}
             higher = next((one.template for one in body.body if isinstance(one, nodes.Extends)), None)
             above = str(higher.value) if isinstance(higher, nodes.Const) else None
-        filled = [one.name for one in tree.body if isinstance(one, nodes.Block) and one.name not in there]
+        filled = [name for name in fills if name not in there]
         return (filled[0], str(parent.value)) if filled else None
 
     def load(
